@@ -1,0 +1,15 @@
+// Assertions that stay on in production, each with a unique name so that a report can be found again.
+#pragma once
+
+namespace hawser {
+
+// Prints "hawser: bug: NAME (EXPRESSION) at FILE:LINE" on stderr and aborts.
+[[noreturn]] void bug(const char* name, const char* expression, const char* file, int line) noexcept;
+
+}  // namespace hawser
+
+// "Cannot happen." NAME is unique in the code base ("cm-rep-without-req").
+#define HW_BUG(name) ::hawser::bug(name, "unreachable", __FILE__, __LINE__)
+// Must hold; NAME as above.
+#define HW_ASSERT(condition, name) \
+  (static_cast<bool>(condition) ? static_cast<void>(0) : ::hawser::bug(name, #condition, __FILE__, __LINE__))

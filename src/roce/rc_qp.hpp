@@ -1,0 +1,121 @@
+// The reliable-connection protocol of one queue pair: requester and responder of IBTA chapter 9.7, over RoCEv2.
+// Sans I/O: it is handed packets and the time, and calls back through RcHost; it knows no socket, thread or clock.
+//
+// Not thread-safe: the owner's lock (verbs::Qp) is held around every call, and RcHost's functions are called under it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+
+#include "base/ip.hpp"
+#include "base/result.hpp"
+#include "base/types.hpp"
+#include "fabric/fabric.hpp"
+#include "roce/packet.hpp"
+#include "roce/work.hpp"
+#include "runtime/time.hpp"
+
+namespace hawser::roce {
+
+// What an RcQp needs of the objects around it.
+class RcHost {
+ public:
+  virtual ~RcHost() = default;
+  // The bytes of [addr, addr+length) in a memory region of the QP's protection domain that allows `access_flags`;
+  // nullptr if the key, the range or the rights are wrong. Valid until the call that got it returns.
+  virtual std::byte* local_memory(LKey key, std::uint64_t addr, std::uint32_t length, std::uint32_t access_flags) = 0;
+  virtual std::byte* remote_memory(RKey key, std::uint64_t addr, std::uint32_t length, std::uint32_t access_flags) = 0;
+  // SEND with Invalidate. False if the key may not be invalidated by this peer.
+  virtual bool invalidate(RKey key) = 0;
+  // The next posted receive, from the QP's queue or its SRQ.
+  virtual std::optional<RecvWork> take_receive() = 0;
+  virtual void complete_send(const Completion& completion) = 0;
+  virtual void complete_receive(const Completion& completion) = 0;
+  // Sent in this order; may be batched until the owner's lock is released.
+  virtual void transmit(const fabric::OutDatagram& datagram) = 0;
+  // The responder has taken its first valid request (async event COMM_EST; also establishes the CM connection).
+  virtual void communication_established() = 0;
+  // The engine has put itself into the error state (local error, retries exhausted, remote error …): the owner moves the
+  // QP to ERR and flushes with RcQp::flush(). `event_needed` when no completion tells it (affiliated async error).
+  virtual void entered_error(bool event_needed) = 0;
+  // The send queue has drained after SQD.
+  virtual void send_queue_drained() = 0;
+  [[nodiscard]] virtual rt::Time now() const = 0;
+};
+
+// Attributes as modify-QP gives them, in IBTA's encodings.
+struct RcAttributes {
+  Gid local, remote;          // addresses of the two ends
+  std::uint32_t interface{};  // index; for link-local addresses
+  std::uint8_t traffic_class{}, hop_limit{64};
+  Mtu path_mtu{Mtu::mtu_1024};
+  PKey pkey{pkey_default};
+  Qpn local_qpn, remote_qpn;
+  Psn receive_psn;                      // RTR
+  std::uint8_t max_dest_rd_atomic{};    // RTR: READs and atomics it answers at once
+  std::uint8_t min_rnr_timer{};         // RTR: IBTA table 45; 0 = 655.36 ms
+  Psn send_psn;                         // RTS
+  std::uint8_t max_rd_atomic{};         // RTS: READs and atomics outstanding
+  std::uint8_t timeout{};               // RTS: 4.096 µs · 2^timeout; 0 = never
+  std::uint8_t retry_count{}, rnr_retry{};  // RTS; rnr_retry 7 = for ever
+  std::uint32_t remote_access{};        // access:: flags that the peer may use on this QP
+};
+
+struct RcLimits {
+  // In-flight cap: bytes not acknowledged. Shrinks on loss down to one packet, grows back (DESIGN 2, small buffers).
+  std::uint32_t in_flight_bytes_max{64 * 1024};
+  // The acknowledge timeout is never below this, whatever `timeout` says (DESIGN 1: a starved peer must not break).
+  rt::Duration ack_timeout_min{std::chrono::milliseconds(20)};
+};
+
+struct RcCounters {
+  std::uint64_t retransmits{}, timeouts{}, naks_sent{}, naks_received{}, rnr_naks_sent{}, rnr_naks_received{},
+      duplicates{}, out_of_sequence{}, acks_coalesced{};
+};
+
+class RcQp {
+ public:
+  RcQp(RcHost& host, RcLimits limits);
+  ~RcQp();
+  RcQp(const RcQp&) = delete;
+  RcQp& operator=(const RcQp&) = delete;
+
+  // State changes as the QP state machine orders them; the owner has checked that they are legal.
+  void reset();
+  void ready_to_receive(const RcAttributes& attributes);  // responder runs
+  void ready_to_send(const RcAttributes& attributes);     // requester runs
+  void update(const RcAttributes& attributes);            // RTS → RTS, SQD → SQD (alternate settings)
+  void drain_sends();                                     // RTS → SQD
+  // Completes every outstanding send with wr_flush_err, and the receive in progress; the receive queue itself is the
+  // owner's. From now on packets are ignored.
+  void flush();
+
+  // Valid in RTS, SQD and (flushed at once by the owner) ERR.
+  void post_send(SendWork&& work);
+  [[nodiscard]] std::size_t sends_outstanding() const;
+
+  // A packet whose ICRC, P_Key and destination QPN are verified. Packets from other addresses than the remote one are
+  // dropped here.
+  void on_packet(const Packet& packet, const IpAddress& source);
+  // Receives were posted after an RNR: nothing to do for the responder itself, the peer retries.
+  // Call at or after next_deadline().
+  void on_time(rt::Time now);
+  [[nodiscard]] rt::Time next_deadline() const;  // time_never when no timer runs
+  // Acknowledgements that are owed but held back for coalescing are sent; the owner calls it when its batch is over.
+  void flush_acks();
+
+  [[nodiscard]] const RcCounters& counters() const;
+  [[nodiscard]] Psn send_psn() const;
+  [[nodiscard]] Psn receive_psn() const;
+
+ private:
+  class Requester;
+  class Responder;
+  std::unique_ptr<Requester> requester_;
+  std::unique_ptr<Responder> responder_;
+  RcCounters counters_;
+};
+
+}  // namespace hawser::roce

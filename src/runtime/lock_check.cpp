@@ -1,0 +1,59 @@
+#include "runtime/lock_check.hpp"
+
+#if defined(HAWSER_CHECKED)
+
+#include <cstdio>
+#include <cstdlib>
+#include <vector>
+
+#include "runtime/held_locks.hpp"
+
+namespace hawser::rt {
+namespace {
+
+[[noreturn]] void report(const char* rule, LockRank rank, const std::vector<HeldLock>& held) {
+  std::fprintf(stderr, "hawser: bug: lock discipline: %s (mutex of rank %d; held:", rule, static_cast<int>(rank));
+  for (const HeldLock& lock : held) std::fprintf(stderr, " %d", static_cast<int>(lock.rank));
+  std::fprintf(stderr, ")\n");
+  std::abort();
+}
+
+}  // namespace
+
+void LockCheck::before_lock(bool nested) const noexcept {
+  for (const HeldLock& lock : held_locks()) {
+    if (lock.check == this) report("a thread may not take a mutex that it holds", rank_, held_locks());
+    if (lock.rank > rank_ || (lock.rank == rank_ && !nested)) {
+      report("a thread may only take mutexes in order of rank", rank_, held_locks());
+    }
+  }
+}
+
+void LockCheck::locked() noexcept { held_locks().push_back({this, rank_}); }
+
+void LockCheck::unlocked() noexcept {
+  auto& held = held_locks();
+  for (auto lock = held.rbegin(); lock != held.rend(); ++lock) {
+    if (lock->check != this) continue;
+    held.erase(std::next(lock).base());
+    return;
+  }
+  report("only its owner may release a mutex", rank_, held);
+}
+
+void LockCheck::assert_held() const noexcept {
+  for (const HeldLock& lock : held_locks()) {
+    if (lock.check == this) return;
+  }
+  report("this mutex must be held here", rank_, held_locks());
+}
+
+void assert_none_held(LockRank rank) noexcept {
+  for (const HeldLock& lock : held_locks()) {
+    if (lock.rank == rank) report("no mutex of this rank may be held during a wait", rank, held_locks());
+  }
+}
+
+}  // namespace hawser::rt
+
+#endif
