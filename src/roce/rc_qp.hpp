@@ -33,12 +33,16 @@ class RcHost {
   virtual std::optional<RecvWork> take_receive() = 0;
   virtual void complete_send(const Completion& completion) = 0;
   virtual void complete_receive(const Completion& completion) = 0;
+  // Where the engine writes the next datagram: at least fabric::datagram_bytes_max bytes, valid until transmit() of that
+  // datagram, which is called before the next datagram_buffer(). Empty: the engine uses a buffer of its own, and transmit()
+  // must copy what it keeps.
+  virtual std::span<std::byte> datagram_buffer() { return {}; }
   // Sent in this order; may be batched until the owner's lock is released.
   virtual void transmit(const fabric::OutDatagram& datagram) = 0;
   // The responder has taken its first valid request (async event COMM_EST; also establishes the CM connection).
   virtual void communication_established() = 0;
-  // The engine has put itself into the error state (local error, retries exhausted, remote error …): the owner moves the
-  // QP to ERR and flushes with RcQp::flush(). `event_needed` when no completion tells it (affiliated async error).
+  // The engine has put itself into the error state (local error, retries exhausted, remote error …): the owner moves
+  // the QP to ERR and flushes with RcQp::flush(). `event_needed` when no completion tells it (affiliated async error).
   virtual void entered_error(bool event_needed) = 0;
   // The send queue has drained after SQD.
   virtual void send_queue_drained() = 0;
@@ -53,14 +57,14 @@ struct RcAttributes {
   Mtu path_mtu{Mtu::mtu_1024};
   PKey pkey{pkey_default};
   Qpn local_qpn, remote_qpn;
-  Psn receive_psn;                      // RTR
-  std::uint8_t max_dest_rd_atomic{};    // RTR: READs and atomics it answers at once
-  std::uint8_t min_rnr_timer{};         // RTR: IBTA table 45; 0 = 655.36 ms
-  Psn send_psn;                         // RTS
-  std::uint8_t max_rd_atomic{};         // RTS: READs and atomics outstanding
-  std::uint8_t timeout{};               // RTS: 4.096 µs · 2^timeout; 0 = never
+  Psn receive_psn;                          // RTR
+  std::uint8_t max_dest_rd_atomic{};        // RTR: READs and atomics it answers at once
+  std::uint8_t min_rnr_timer{};             // RTR: IBTA table 45; 0 = 655.36 ms
+  Psn send_psn;                             // RTS
+  std::uint8_t max_rd_atomic{};             // RTS: READs and atomics outstanding
+  std::uint8_t timeout{};                   // RTS: 4.096 µs · 2^timeout; 0 = never
   std::uint8_t retry_count{}, rnr_retry{};  // RTS; rnr_retry 7 = for ever
-  std::uint32_t remote_access{};        // access:: flags that the peer may use on this QP
+  std::uint32_t remote_access{};            // access:: flags that the peer may use on this QP
 };
 
 struct RcLimits {

@@ -1,27 +1,50 @@
 // Work requests and completions as the protocol engines see them. Values are those of verbs.h, so that abi copies them.
 #pragma once
 
-#include <cstdint>
-
 #include <boost/container/small_vector.hpp>
+#include <cstdint>
 
 #include "base/types.hpp"
 
 namespace hawser::roce {
 
 enum class WorkOp : std::uint8_t {  // enum ibv_wr_opcode
-  rdma_write = 0, rdma_write_with_imm = 1, send = 2, send_with_imm = 3, rdma_read = 4,
-  atomic_cmp_and_swp = 5, atomic_fetch_and_add = 6, send_with_inv = 9,
+  rdma_write = 0,
+  rdma_write_with_imm = 1,
+  send = 2,
+  send_with_imm = 3,
+  rdma_read = 4,
+  atomic_cmp_and_swp = 5,
+  atomic_fetch_and_add = 6,
+  send_with_inv = 9,
 };
 
 enum class WcStatus : std::uint8_t {  // enum ibv_wc_status
-  success = 0, loc_len_err = 1, loc_qp_op_err = 2, loc_prot_err = 4, wr_flush_err = 5, mw_bind_err = 6, bad_resp_err = 7,
-  loc_access_err = 8, rem_inv_req_err = 9, rem_access_err = 10, rem_op_err = 11, retry_exc_err = 12,
-  rnr_retry_exc_err = 13, fatal_err = 19, general_err = 22,
+  success = 0,
+  loc_len_err = 1,
+  loc_qp_op_err = 2,
+  loc_prot_err = 4,
+  wr_flush_err = 5,
+  mw_bind_err = 6,
+  bad_resp_err = 7,
+  loc_access_err = 8,
+  rem_inv_req_err = 9,
+  rem_access_err = 10,
+  rem_op_err = 11,
+  retry_exc_err = 12,
+  rnr_retry_exc_err = 13,
+  fatal_err = 19,
+  general_err = 22,
 };
 
 enum class WcOpcode : std::uint8_t {  // enum ibv_wc_opcode
-  send = 0, rdma_write = 1, rdma_read = 2, comp_swap = 3, fetch_add = 4, recv = 128, recv_rdma_with_imm = 129,
+  send = 0,
+  rdma_write = 1,
+  rdma_read = 2,
+  comp_swap = 3,
+  fetch_add = 4,
+  recv = 128,
+  recv_rdma_with_imm = 129,
 };
 
 namespace access {  // enum ibv_access_flags
@@ -39,13 +62,13 @@ struct SendWork {
   std::uint64_t wr_id{};
   WorkOp op{WorkOp::send};
   bool signaled{}, solicited{}, fence{}, inlined{};
-  std::uint32_t imm_data{};   // network byte order, as in ibv_send_wr
-  RKey invalidate_rkey{};     // send_with_inv
+  std::uint32_t imm_data{};  // network byte order, as in ibv_send_wr
+  RKey invalidate_rkey{};    // send_with_inv
   std::uint64_t remote_addr{};
   RKey rkey{};
   std::uint64_t compare_add{}, swap{};
-  SgeList sges;                                              // unused when inlined
-  boost::container::small_vector<std::byte, 64> inline_data; // copied at post time
+  SgeList sges;                                               // unused when inlined
+  boost::container::small_vector<std::byte, 64> inline_data;  // copied at post time
 };
 
 struct RecvWork {
