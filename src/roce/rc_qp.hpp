@@ -33,9 +33,9 @@ class RcHost {
   virtual std::optional<RecvWork> take_receive() = 0;
   virtual void complete_send(const Completion& completion) = 0;
   virtual void complete_receive(const Completion& completion) = 0;
-  // Where the engine writes the next datagram: at least fabric::datagram_bytes_max bytes, valid until transmit() of that
-  // datagram, which is called before the next datagram_buffer(). Empty: the engine uses a buffer of its own, and transmit()
-  // must copy what it keeps.
+  // Where the engine writes the next datagram: at least fabric::datagram_bytes_max bytes, valid until transmit() of
+  // that datagram, which is called before the next datagram_buffer(). Empty: the engine uses a buffer of its own, and
+  // transmit() must copy what it keeps.
   virtual std::span<std::byte> datagram_buffer() { return {}; }
   // Sent in this order; may be batched until the owner's lock is released.
   virtual void transmit(const fabric::OutDatagram& datagram) = 0;
@@ -47,6 +47,8 @@ class RcHost {
   // The send queue has drained after SQD.
   virtual void send_queue_drained() = 0;
   [[nodiscard]] virtual rt::Time now() const = 0;
+  // The UDP source port of what transmit() sends (Fabric::source_port()): the ICRC covers it.
+  [[nodiscard]] virtual std::uint16_t source_port() const = 0;
 };
 
 // Attributes as modify-QP gives them, in IBTA's encodings.
@@ -90,8 +92,9 @@ class RcQp {
   void reset();
   void ready_to_receive(const RcAttributes& attributes);  // responder runs
   void ready_to_send(const RcAttributes& attributes);     // requester runs
-  void update(const RcAttributes& attributes);            // RTS → RTS, SQD → SQD (alternate settings)
+  void update(const RcAttributes& attributes);            // RTS → RTS, SQD → SQD: all but the PSNs
   void drain_sends();                                     // RTS → SQD
+  void resume_sends();                                    // SQD → RTS, after update() if attributes change
   // Completes every outstanding send with wr_flush_err, and the receive in progress; the receive queue itself is the
   // owner's. From now on packets are ignored.
   void flush();
@@ -103,7 +106,6 @@ class RcQp {
   // A packet whose ICRC, P_Key and destination QPN are verified. Packets from other addresses than the remote one are
   // dropped here.
   void on_packet(const Packet& packet, const IpAddress& source);
-  // Receives were posted after an RNR: nothing to do for the responder itself, the peer retries.
   // Call at or after next_deadline().
   void on_time(rt::Time now);
   [[nodiscard]] rt::Time next_deadline() const;  // time_never when no timer runs
