@@ -6,6 +6,8 @@ set(HAWSER_SANITIZE "" CACHE STRING "Sanitizers, as for -fsanitize= (for example
 find_package(Threads REQUIRED)
 find_package(fmt REQUIRED)
 find_package(GTest REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(nlohmann_json REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(MNL REQUIRED IMPORTED_TARGET libmnl)
 pkg_check_modules(ISAL REQUIRED IMPORTED_TARGET libisal)

@@ -4,6 +4,8 @@
 #   SIM also builds the same sources as hawser_NAME_sim with HAWSER_EXPLORE=1: there every mutex, atomic, thread, timer
 #   and clock of src/runtime is the explorer's. Files named *_posix.cpp are left out of the sim library, files named
 #   *_explore.cpp are built in the sim library only.
+include(HawserProduct)
+
 function(hawser_room NAME)
   cmake_parse_arguments(ROOM "SIM" "" "DEPS;LIBS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${NAME}/*.cpp)
@@ -31,6 +33,7 @@ function(hawser_room NAME)
     target_link_libraries(${NAME}_test PRIVATE hawser_${NAME} GTest::gmock GTest::gtest_main)
     add_test(NAME unit.${NAME} COMMAND ${NAME}_test)
     set_tests_properties(unit.${NAME} PROPERTIES LABELS unit TIMEOUT 300)
+    add_dependencies(unit_tests ${NAME}_test)
   endif()
 endfunction()
 

@@ -1,0 +1,54 @@
+# A thin front for CMake, ninja, ctest and apt: see README.md. Each target installs the Debian packages that it misses
+# (as root or with passwordless sudo; otherwise it says which ones to ask for).
+#
+#   make            build/release: bin/hawser, bin/hawserd, lib/librdmacm.so.1, lib/libibverbs.so.1
+#   make demo       Debian's rping, unmodified, over Hawser on 127.0.0.1
+#   make test       every test (unit, explore, end to end)
+#   make bench      the figures of README.md on this machine
+#   make check      format, lint, clang-tidy, clang's thread-safety analysis
+#   make install    into $(DESTDIR)$(PREFIX)
+#   make packages   everything that any of the above needs
+#   make clean      removes build/
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+CTEST_ARGS ?=
+JOBS := $(shell nproc 2>/dev/null || echo 1)
+RELEASE := build/release
+
+.PHONY: all demo test bench check install packages clean
+.DELETE_ON_ERROR:
+
+all: $(RELEASE)/build.ninja
+	@cmake --build $(RELEASE) --target product
+
+# Configured once; afterwards ninja itself runs cmake again when a CMakeLists.txt has changed.
+build/%/build.ninja: CMakePresets.json | packages-build
+	@cmake --preset $* >build/.$*-configure.log 2>&1 || { cat build/.$*-configure.log >&2; exit 1; }
+	@touch $@
+
+packages-%:
+	@mkdir -p build
+	@tools/packages.sh $(subst -, ,$*)
+
+packages: packages-build-demo-test-check
+
+demo: packages-build-demo all
+	@tools/demo.sh $(RELEASE)
+
+test: packages-build-test $(RELEASE)/build.ninja
+	@cmake --build $(RELEASE)
+	@ctest --test-dir $(RELEASE) --output-on-failure -j $(JOBS) $(CTEST_ARGS)
+
+bench: packages-build-demo $(RELEASE)/build.ninja
+	@cmake --build $(RELEASE) --target product bench
+	@bench/run.py $(RELEASE)
+
+check: packages-build-check build/clang/build.ninja
+	@tools/check.sh
+
+install: all
+	@DESTDIR='$(DESTDIR)' cmake --install $(RELEASE) --prefix '$(PREFIX)'
+
+clean:
+	rm -rf build

@@ -1,0 +1,31 @@
+# What Hawser is to its user: the targets of plain `make` and what `make install` installs. Called at the very end of the
+# configuration, when every room has said what it builds.
+#
+#   build tree            installed below PREFIX
+#   bin/hawser            bin/hawser
+#   bin/hawserd           bin/hawserd
+#   lib/librdmacm.so.1    lib/hawser/librdmacm.so.1     (not lib/: Debian's own libraries stay what programs find)
+#   lib/libibverbs.so.1   lib/hawser/libibverbs.so.1
+set(HAWSER_PRODUCT_PROGRAMS hawser hawserd)
+set(HAWSER_PRODUCT_LIBRARIES rdmacm ibverbs)
+
+add_custom_target(product)     # plain `make`
+add_custom_target(unit_tests)  # what the sanitizer presets build: every test program with label unit or explore
+
+function(hawser_finish_product)
+  foreach(target IN LISTS HAWSER_PRODUCT_PROGRAMS)
+    if(TARGET ${target})
+      add_dependencies(product ${target})
+      install(TARGETS ${target} RUNTIME DESTINATION bin)
+    endif()
+  endforeach()
+  foreach(target IN LISTS HAWSER_PRODUCT_LIBRARIES)
+    if(TARGET ${target})
+      add_dependencies(product ${target})
+      install(TARGETS ${target} LIBRARY DESTINATION lib/hawser)
+    endif()
+  endforeach()
+  install(DIRECTORY ${CMAKE_SOURCE_DIR}/include/hawser DESTINATION include OPTIONAL)
+endfunction()
+
+cmake_language(DEFER DIRECTORY ${CMAKE_SOURCE_DIR} CALL hawser_finish_product)
