@@ -17,7 +17,7 @@ inline constexpr std::size_t datagram_bytes_max = 4096 + 256;
 
 // To be sent to port 4791 of `destination`. The payload is copied before send() returns.
 struct OutDatagram {
-  IpAddress source;       // pinned: the ICRC covers it
+  IpAddress source;  // pinned: the ICRC covers it
   IpAddress destination;
   std::uint32_t interface{};  // index; needed for link-local addresses, else 0
   std::uint8_t traffic_class{};

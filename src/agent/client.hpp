@@ -1,0 +1,68 @@
+// A process's side of the agent (DESIGN 2, 3): finds or starts hawserd, leases a slot, QPNs and communication ids,
+// arbitrates ports, receives relayed datagrams, keeps the ledger, and moves to a successor when the agent dies.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.hpp"
+#include "cm/ledger.hpp"
+#include "cm/manager.hpp"
+#include "cma/port_arbiter.hpp"
+#include "fabric/fabric.hpp"
+#include "verbs/data_path.hpp"
+
+namespace hawser::agent {
+
+struct ClientOptions {
+  std::string daemon_path;  // hawserd; empty: HAWSER_AGENT, else beside libhawser (../bin/hawserd)
+  std::string program;      // for `hawser ids`; empty: from /proc/self
+};
+
+// Thread-safe. poll() is called by whoever watches poll_fd(), one thread at a time; requests (bind …) may run
+// concurrently with it.
+class Client {
+ public:
+  // Connects to the agent of this network namespace and uid, starting it if there is none. Errors explain themselves on
+  // stderr (UDP 4791 held by somebody else: by whom, and what to do) and come back as EADDRINUSE, EACCES, ENOENT ….
+  [[nodiscard]] static Result<std::unique_ptr<Client>> connect(const ClientOptions& options);
+  virtual ~Client() = default;
+
+  [[nodiscard]] virtual fabric::Fabric& fabric() = 0;  // over the slot's socket
+  [[nodiscard]] virtual verbs::QpnSpace& qpns() = 0;
+  [[nodiscard]] virtual cm::CommIdSpace& comm_ids() = 0;
+  [[nodiscard]] virtual cma::PortArbiter& ports() = 0;
+  [[nodiscard]] virtual cm::Ledger& ledger() = 0;
+  // Equal for all processes of this host (network namespace): DeviceTable's host_identity.
+  [[nodiscard]] virtual std::uint64_t host_identity() const = 0;
+  [[nodiscard]] virtual std::uint32_t slot() const = 0;
+
+  // Datagrams that the agent took on slot 0 and directs here (connection requests, strays).
+  virtual void set_relay(std::function<void(const fabric::InDatagram&)> sink) = 0;
+  [[nodiscard]] virtual int poll_fd() const = 0;  // stays the same descriptor across a succession
+  virtual void poll() = 0;
+};
+
+// What `hawser ids` and `hawser devices -v` print; asked of the agent, which reads the ledgers.
+struct IdInfo {
+  std::int32_t pid{};
+  std::string program;
+  cm::LedgerRecord record{};
+};
+struct ProcessInfo {
+  std::int32_t pid{};
+  std::string program;
+  std::uint32_t slot{};
+};
+struct HostReport {
+  std::int32_t agent_pid{};
+  std::vector<ProcessInfo> processes;
+  std::vector<IdInfo> ids;
+};
+// ENOENT if no agent runs. Starts nothing.
+[[nodiscard]] Result<HostReport> query_host();
+
+}  // namespace hawser::agent

@@ -1,0 +1,161 @@
+// What the IB connection manager tells and is told: paths, parameters of the messages, events [spec 5].
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/ip.hpp"
+#include "base/types.hpp"
+#include "runtime/time.hpp"
+#include "verbs/device.hpp"
+
+namespace hawser::cm {
+
+// States of a connection; the numbers are the kernel's enum ib_cm_state [spec 5.5].
+enum class State : std::uint8_t {
+  idle = 0,
+  listen = 1,
+  req_sent = 2,
+  req_rcvd = 3,
+  mra_req_sent = 4,
+  mra_req_rcvd = 5,
+  rep_sent = 6,
+  rep_rcvd = 7,
+  mra_rep_sent = 8,
+  mra_rep_rcvd = 9,
+  established = 10,
+  dreq_sent = 11,
+  dreq_rcvd = 12,
+  timewait = 13,
+  sidr_req_sent = 14,
+  sidr_req_rcvd = 15,
+};
+[[nodiscard]] const char* name(State state);
+
+// REJ reasons (IBTA 12.6.7.2); any other number may arrive.
+enum class RejectReason : std::uint16_t {
+  no_qp = 1,
+  no_resources = 3,
+  timeout = 4,
+  unsupported = 5,
+  invalid_comm_id = 6,
+  invalid_service_id = 8,
+  stale_connection = 10,
+  invalid_gid = 12,
+  invalid_alt_gid = 18,
+  consumer_defined = 28,
+  vendor_option = 35,
+};
+[[nodiscard]] const char* name(RejectReason reason);
+
+// Vendor options negotiated in REQ/REP ("enhanced connection establishment") [spec 1.14].
+struct Ece {
+  std::uint32_t vendor_id{};  // 24 bits
+  std::uint32_t attr_mod{};
+  bool operator==(const Ece&) const = default;
+};
+
+struct Path {
+  verbs::DevicePtr device;
+  Gid local, remote;
+  std::uint32_t interface{};
+  Mtu mtu{Mtu::mtu_1024};
+  std::uint8_t traffic_class{}, hop_limit{64}, sl{}, rate{};
+  std::uint8_t packet_life_time{16};  // 4.096 µs · 2^plt
+  std::uint32_t flow_label{};         // 20 bits
+  PKey pkey{pkey_default};
+};
+
+struct ReqParam {
+  Path path;
+  ServiceId service_id;
+  std::span<const std::byte> private_data;  // ≤ 92 bytes
+  Qpn qpn;
+  Psn starting_psn;
+  std::uint8_t responder_resources{}, initiator_depth{};
+  std::uint8_t remote_cm_response_timeout{20}, local_cm_response_timeout{20};
+  std::uint8_t retry_count{7}, rnr_retry_count{7}, max_cm_retries{15};
+  bool flow_control{}, srq{};
+  Ece ece;
+};
+
+struct RepParam {
+  std::span<const std::byte> private_data;  // ≤ 196 bytes
+  Qpn qpn;
+  Psn starting_psn;
+  std::uint8_t responder_resources{}, initiator_depth{}, target_ack_delay{}, rnr_retry_count{7};
+  bool flow_control{}, srq{};
+  Ece ece;
+};
+
+enum class EventKind : std::uint8_t {
+  req_received,
+  req_error,
+  rep_received,
+  rep_error,
+  rtu_received,
+  user_established,
+  mra_received,
+  rej_received,
+  dreq_received,
+  dreq_error,
+  drep_received,
+  timewait_exit,
+};
+[[nodiscard]] const char* name(EventKind kind);
+
+// One event. Spans point into the event and are valid during the handler only.
+struct Event {
+  EventKind kind{};
+  std::span<const std::byte> private_data;  // always the message's full field, zero padded [spec 1.5]
+  // req_received
+  struct Req {
+    Path path;  // local = ours
+    ServiceId service_id;
+    Guid remote_guid;
+    Qpn remote_qpn;
+    Psn starting_psn;
+    std::uint8_t responder_resources{}, initiator_depth{};  // as in the message (the peer's): swapped by nobody yet
+    std::uint8_t retry_count{}, rnr_retry_count{};
+    bool flow_control{}, srq{};
+    Ece ece;
+  } req;
+  // rep_received
+  struct Rep {
+    Guid remote_guid;
+    Qpn remote_qpn;
+    Psn starting_psn;
+    std::uint8_t responder_resources{}, initiator_depth{}, target_ack_delay{}, rnr_retry_count{};
+    bool flow_control{}, srq{};
+    Ece ece;
+  } rep;
+  // rej_received
+  struct Rej {
+    std::uint16_t reason{};
+    std::span<const std::byte> additional_info;
+  } rej;
+};
+
+// Attributes for moving the QP, as ib_cm_init_qp_attr gives them [spec 5.9].
+enum class QpTarget : std::uint8_t { init, rtr, rts };
+struct QpAttributes {
+  // rtr
+  Gid local, remote;
+  std::uint32_t interface{};
+  std::uint8_t traffic_class{}, hop_limit{64}, sl{};
+  std::uint32_t flow_label{};
+  Mtu path_mtu{Mtu::mtu_1024};
+  Qpn destination_qpn;
+  Psn receive_psn;
+  std::uint8_t max_dest_rd_atomic{}, min_rnr_timer{};
+  // rts
+  Psn send_psn;
+  std::uint8_t timeout{}, retry_count{}, rnr_retry{}, max_rd_atomic{};
+  // init
+  PKey pkey{pkey_default};
+  bool remote_read_and_atomic{};  // responder_resources ≠ 0
+};
+
+}  // namespace hawser::cm

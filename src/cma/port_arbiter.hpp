@@ -1,0 +1,46 @@
+// Who may use which port [spec 1.8]: the port tables of one network namespace. Across processes the agent keeps them
+// (agent::Client implements this by asking it), for a Stack on its own PortTable does.
+#pragma once
+
+#include <cstdint>
+
+#include "base/ip.hpp"
+#include "base/result.hpp"
+#include "cma/types.hpp"
+
+namespace hawser::cma {
+
+struct PortRequest {
+  PortSpace space{PortSpace::tcp};
+  SocketAddress source;       // port 0: any of the local port range
+  SocketAddress destination;  // if already known; decides whether an ephemeral port may be shared
+  bool reuse{};               // REUSEADDR
+  bool v6_only{};             // AFONLY
+  bool may_bind_privileged{};
+};
+
+// Names one binding in the arbiter; 0 is none.
+using PortHandle = std::uint64_t;
+
+struct PortBinding {
+  PortHandle handle{};
+  std::uint16_t port{};
+};
+
+// Thread-safe.
+class PortArbiter {
+ public:
+  virtual ~PortArbiter() = default;
+  // EACCES, EADDRINUSE, EADDRNOTAVAIL as [spec 1.8].
+  virtual Result<PortBinding> bind(const PortRequest& request) = 0;
+  // In one step: proves that a reuse-bound binding is alone on its port, clears its reuse flag, and lets the agent
+  // direct connection requests for its service id here. EADDRINUSE, EADDRNOTAVAIL [spec 3.3].
+  virtual Status listen(PortHandle handle) = 0;
+  // No more requests are directed here (unwind of listen).
+  virtual void unlisten(PortHandle handle) = 0;
+  // The reuse flag of a binding that does not listen.
+  virtual Status set_reuse(PortHandle handle, bool reuse) = 0;
+  virtual void release(PortHandle handle) = 0;
+};
+
+}  // namespace hawser::cma

@@ -1,0 +1,86 @@
+// What the connection manager tells and is told [spec 1.2, 1.3, 1.10].
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/ip.hpp"
+#include "base/types.hpp"
+#include "cm/types.hpp"
+
+namespace hawser::cma {
+
+// States of an id. The numbers are ABI (restrack, ledger) [spec 1.2]; those from 100 on are Hawser's own transitional
+// states: they keep ADDR_BOUND and ADDR_RESOLVED from being published before they are true (DESIGN 4, rule 8).
+enum class State : std::uint8_t {
+  idle = 0,
+  addr_query = 1,
+  addr_resolved = 2,
+  route_query = 3,
+  route_resolved = 4,
+  connect = 5,
+  disconnect = 6,
+  addr_bound = 7,
+  listen = 8,
+  device_removal = 9,
+  destroying = 10,
+  addrinfo_query = 11,
+  addrinfo_resolved = 12,
+  binding = 100,
+  resolving = 101,
+};
+[[nodiscard]] const char* name(State state);
+
+enum class EventType : std::uint8_t {  // enum rdma_cm_event_type
+  addr_resolved = 0,
+  addr_error = 1,
+  route_resolved = 2,
+  route_error = 3,
+  connect_request = 4,
+  connect_response = 5,
+  connect_error = 6,
+  unreachable = 7,
+  rejected = 8,
+  established = 9,
+  disconnected = 10,
+  device_removal = 11,
+  multicast_join = 12,
+  multicast_error = 13,
+  addr_change = 14,
+  timewait_exit = 15,
+  addrinfo_resolved = 16,
+  addrinfo_error = 17,
+  user = 18,
+  internal = 19,
+};
+[[nodiscard]] const char* name(EventType type);  // "RDMA_CM_EVENT_ADDR_RESOLVED"
+
+enum class PortSpace : std::uint16_t { ipoib = 0x0002, tcp = 0x0106, udp = 0x0111, ib = 0x013F };  // RDMA_PS_*
+enum class QpType : std::uint8_t { none = 0, rc = 2, uc = 3, ud = 4, xrc_ini = 9, xrc_tgt = 10 };  // enum ibv_qp_type
+
+// struct rdma_conn_param, kernel meaning: values as given, 0 is 0.
+struct ConnParam {
+  std::span<const std::byte> private_data;
+  std::uint8_t responder_resources{}, initiator_depth{};
+  bool flow_control{};
+  std::uint8_t retry_count{}, rnr_retry_count{};
+  bool srq{};
+  Qpn qpn;
+  QKey qkey;
+  cm::Ece ece;
+};
+
+// One event. Spans are valid during the handler only.
+struct Event {
+  EventType type{};
+  int status{};  // 0, -errno, or a positive reject reason / SIDR status [spec 1.5]
+  struct Conn {
+    std::span<const std::byte> private_data;  // the message's full field, zero padded
+    std::uint8_t responder_resources{}, initiator_depth{}, flow_control{}, retry_count{}, rnr_retry_count{}, srq{};
+    Qpn qpn;
+  } conn;
+  cm::Ece ece;
+};
+
+}  // namespace hawser::cma

@@ -1,0 +1,64 @@
+// Where datagrams and queue pairs meet: demultiplexing by QPN, RC timers, QP 1.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+
+#include "base/result.hpp"
+#include "base/types.hpp"
+#include "fabric/fabric.hpp"
+#include "roce/rc_qp.hpp"
+#include "runtime/sync.hpp"
+#include "runtime/world.hpp"
+#include "verbs/device.hpp"
+#include "verbs/gsi.hpp"
+
+namespace hawser::verbs {
+
+class Qp;
+
+// Where QPNs come from: the process's lease (DESIGN 2), or a range of one's own. Thread-safe.
+class QpnSpace {
+ public:
+  virtual ~QpnSpace() = default;
+  virtual Result<Qpn> allocate() = 0;  // ENOMEM; cyclic from a random start: a freed QPN is not handed out again soon
+  virtual void release(Qpn qpn) = 0;
+};
+
+struct DataPathCounters {
+  std::uint64_t datagrams{}, malformed{}, bad_icrc{}, bad_pkey{}, unknown_qp{}, unknown_address{}, misdirected{};
+};
+
+// Thread-safe towards programs (post, poll, create, destroy); receive() and on_time() are called by the holder of the
+// receive lease, one thread at a time. Never takes a handler_mutex and never runs user code.
+class DataPath {
+ public:
+  DataPath(rt::World& world, fabric::Fabric& fabric, DeviceTable& devices, QpnSpace& qpns, roce::RcLimits limits);
+  ~DataPath();  // every QP must be destroyed
+
+  // Takes everything that has arrived (at most `budget` datagrams), lets QPs answer, flushes held-back ACKs.
+  // Returns how many datagrams it took.
+  std::size_t receive(std::size_t budget);
+  // A datagram that reached this process another way (relayed by the agent): as if it had arrived on the fabric.
+  void deliver(const fabric::InDatagram& datagram);
+  // RC timers that are due at `now`.
+  void on_time(rt::Time now);
+  [[nodiscard]] rt::Time next_deadline() const;  // one atomic load
+  // Called, with QP locks possibly held (it must only wake somebody), when a timer became the earliest.
+  void set_timer_notify(std::function<void()> notify);
+  // The responder of a QP saw its first request: the CM may take the connection for established. Must only queue.
+  void set_communication_established(std::function<void(Qpn)> callback);
+
+  [[nodiscard]] Gsi& gsi();
+  [[nodiscard]] DataPathCounters counters() const;
+
+ private:
+  friend class Qp;
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace hawser::verbs
