@@ -18,10 +18,10 @@ namespace hawser::fabric {
 
 // What happens to the n-th datagram sent (counted from 0).
 struct FaultPlan {
-  double loss{};                          // probability of losing any datagram, 0…1
-  double duplication{};                   // probability of sending any datagram twice
-  std::optional<std::uint64_t> lose_nth;  // exactly this one
-  std::vector<bool> lose_bitmap;          // the first lose_bitmap.size() datagrams: true = lost
+  double loss{};                            // probability of losing any datagram, 0…1
+  double duplication{};                     // probability of sending any datagram twice
+  std::optional<std::uint64_t> lose_nth{};  // exactly this one
+  std::vector<bool> lose_bitmap{};          // the first lose_bitmap.size() datagrams: true = lost
   std::uint64_t seed{};
 
   // "loss=5%,duplicate=1%,nth=3,bitmap=01101,seed=42"; the error says which part is wrong.

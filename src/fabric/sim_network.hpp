@@ -1,5 +1,6 @@
-// A network in memory, in virtual time: hosts with addresses, and a link between them that delays, reorders, loses and
-// duplicates by seed. Single steps: the owner of the simulation decides when time moves.
+// A network in memory, in virtual time: hosts with addresses, and a link between them that delays and reorders by the
+// seed of its World; FaultyFabric in front of an end loses and duplicates. Single steps: the owner of the simulation
+// decides when time moves.
 #pragma once
 
 #include <cstdint>
@@ -8,8 +9,8 @@
 #include <queue>
 #include <vector>
 
-#include "fabric/fabric.hpp"
 #include "base/types.hpp"
+#include "fabric/fabric.hpp"
 #include "fabric/faults.hpp"
 #include "runtime/sync.hpp"
 #include "runtime/world.hpp"
@@ -52,7 +53,7 @@ class SimNetwork {
   [[nodiscard]] bool has_arrivals() const;
   // When the next datagram in flight arrives; time_never if none is in flight.
   [[nodiscard]] rt::Time next_arrival() const;
-  // Called, with no lock held, when a datagram was put in flight.
+  // Called, with no lock held, when a datagram was put in flight. Set before the first send.
   void set_notify(std::function<void()> notify);
   // Datagrams sent and not delivered, e.g. to nobody: counted as lost.
   [[nodiscard]] std::uint64_t lost() const;
