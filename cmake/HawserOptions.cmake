@@ -11,6 +11,7 @@ find_package(nlohmann_json REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(MNL REQUIRED IMPORTED_TARGET libmnl)
 pkg_check_modules(ISAL REQUIRED IMPORTED_TARGET libisal)
+pkg_check_modules(PCAP REQUIRED IMPORTED_TARGET libpcap)
 find_package(Boost 1.74 REQUIRED COMPONENTS context)
 
 add_library(hawser_flags INTERFACE)
