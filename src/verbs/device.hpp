@@ -2,11 +2,14 @@
 // DeviceTable follows the interfaces (DESIGN 7).
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/ip.hpp"
@@ -24,7 +27,7 @@ struct InterfaceSnapshot {
   std::string name;
   std::array<std::uint8_t, 6> mac{};
   std::uint32_t mtu_bytes{};
-  bool up{};        // administratively up and carrier present
+  bool up{};  // administratively up and carrier present
   bool loopback{};
   std::vector<IpAddress> addresses;  // in the kernel's order
   bool operator==(const InterfaceSnapshot&) const = default;
@@ -47,8 +50,8 @@ class Device {
  public:
   Device(std::string name, Guid guid, const InterfaceSnapshot& interface);
 
-  [[nodiscard]] const std::string& name() const { return name_; }              // "hw_eth0"
-  [[nodiscard]] Guid guid() const { return guid_; }                            // node GUID = CA GUID of its connections
+  [[nodiscard]] const std::string& name() const { return name_; }  // "hw_eth0"
+  [[nodiscard]] Guid guid() const { return guid_; }                // node GUID = CA GUID of its connections
   [[nodiscard]] std::uint32_t interface_index() const { return interface_index_; }
   [[nodiscard]] const std::string& interface_name() const { return interface_name_; }
   [[nodiscard]] bool is_loopback() const { return loopback_; }
@@ -63,7 +66,7 @@ class Device {
 
  private:
   friend class DeviceTable;
-  // What changed, in the order in which it should be told.
+  // What changed, in the order in which it should be told. Called under the table's mutex.
   std::vector<DeviceChange> update(const InterfaceSnapshot& interface);
 
   const std::string name_;
@@ -72,7 +75,7 @@ class Device {
   const std::string interface_name_;
   const bool loopback_;
   rt::Atomic<bool> gone_{false};
-  mutable rt::Mutex mutex_{rt::LockRank::device_table};
+  mutable rt::Mutex mutex_{rt::LockRank::device_table};  // nests inside the table's
   PortState port_state_ HW_GUARDED_BY(mutex_);
   std::uint32_t interface_mtu_ HW_GUARDED_BY(mutex_);
   std::vector<GidEntry> gids_ HW_GUARDED_BY(mutex_);
@@ -80,37 +83,56 @@ class Device {
 
 using DevicePtr = std::shared_ptr<Device>;
 
-// All devices of one Stack. Thread-safe; observers are called with no lock held, one at a time, in order of the changes.
+// All devices of one Stack. Thread-safe. Observers are called with no lock held, one at a time, in the order of the
+// changes; a change may be told by another thread that is telling earlier ones.
 class DeviceTable {
  public:
   // `host_identity` makes node GUIDs of this host (network namespace) differ from those of others; equal for all
   // processes of the host. GUID = prefix 02:48:57 ("HW") + 40 bits of hash(host_identity, interface name, MAC).
   explicit DeviceTable(std::uint64_t host_identity);
+  ~DeviceTable();  // no observer may be left
+  DeviceTable(const DeviceTable&) = delete;
+  DeviceTable& operator=(const DeviceTable&) = delete;
 
-  // Makes the table equal to the interfaces given: adds, changes and removes devices and tells the observers.
+  // Makes the table equal to the interfaces given: adds, changes and removes devices and tells the observers. An
+  // interface is the same one while index and name are.
   void apply(const std::vector<InterfaceSnapshot>& interfaces);
-  // Takes one device away as if its interface had gone (`hawser fault remove`).
-  void remove(const std::string& name);
+  // Takes one device away as if its interface had gone (`hawser fault remove`). It comes back when apply() has once
+  // been called without that interface. False if there is no such device.
+  bool remove(const std::string& name);
 
   [[nodiscard]] std::vector<DevicePtr> list() const;
   [[nodiscard]] DevicePtr find(const std::string& name) const;
   // The device that owns this address; for a link-local one the interface must match if `interface_index` is not 0.
+  // All of 127/8 belongs to the loopback device, as it does to the interface.
   [[nodiscard]] DevicePtr find_by_address(const IpAddress& address, std::uint32_t interface_index = 0) const;
 
   using Observer = std::function<void(const DevicePtr&, DeviceChange)>;
-  // Returns a token for remove_observer(), which waits until the observer is not running.
+  // Returns a token for remove_observer(), which waits until the observer is not running (unless it is the caller).
   [[nodiscard]] std::uint64_t add_observer(Observer observer);
   void remove_observer(std::uint64_t token);
 
  private:
-  void tell(const DevicePtr& device, DeviceChange change);
+  struct Change {
+    DevicePtr device;
+    DeviceChange change;
+  };
+  using InterfaceKey = std::pair<std::uint32_t, std::string>;
+
+  void retire(std::size_t position) HW_REQUIRES(mutex_);
+  void tell_pending();
 
   const std::uint64_t host_identity_;
-  rt::Mutex apply_mutex_{rt::LockRank::process};  // one change at a time
   mutable rt::Mutex mutex_{rt::LockRank::device_table};
-  std::vector<DevicePtr> devices_ HW_GUARDED_BY(mutex_);
+  rt::CondVar told_;
+  std::vector<DevicePtr> devices_ HW_GUARDED_BY(mutex_);  // by interface index
+  std::vector<InterfaceKey> removed_ HW_GUARDED_BY(mutex_);
+  std::deque<Change> pending_ HW_GUARDED_BY(mutex_);
   std::vector<std::pair<std::uint64_t, std::shared_ptr<Observer>>> observers_ HW_GUARDED_BY(mutex_);
   std::uint64_t next_token_ HW_GUARDED_BY(mutex_) = 1;
+  bool telling_ HW_GUARDED_BY(mutex_) = false;
+  std::uint64_t running_token_ HW_GUARDED_BY(mutex_) = 0;
+  rt::ThreadId teller_ HW_GUARDED_BY(mutex_){};
 };
 
 }  // namespace hawser::verbs

@@ -37,14 +37,16 @@ class Gsi {
  public:
   Gsi(fabric::Fabric& fabric, DeviceTable& devices) : fabric_(fabric), devices_(devices) {}
 
+  // ENETUNREACH when the local stack did not take it (no route, buffers full): as good as lost on the wire.
   Status send(const MadAddress& to, const Mad& mad);
 
-  // Called in a data-path context: it must only queue (DESIGN 1). `device` owns the address the MAD was sent to. Set before
-  // the first packet.
+  // Called in a data-path context: it must only queue (DESIGN 1). `device` owns the address the MAD was sent to. Set
+  // before the first packet.
   using Receiver = std::function<void(const DevicePtr& device, const MadAddress& from, const Mad& mad)>;
   void set_receiver(Receiver receiver) { receiver_ = std::move(receiver); }
 
-  // A datagram whose destination QP is 1 and whose ICRC is verified, from the RoCE demultiplexer or relayed by the agent.
+  // A datagram whose destination QP is 1 and whose ICRC is verified, from the RoCE demultiplexer or relayed by the
+  // agent.
   void on_datagram(const fabric::InDatagram& datagram);
   [[nodiscard]] GsiCounters counters() const;
 
