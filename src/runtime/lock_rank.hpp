@@ -9,6 +9,7 @@ namespace hawser::rt {
 
 enum class LockRank : std::uint8_t {
   process = 5,         // abi: the process-wide Stack
+  device_change = 8,   // verbs: one change of the device list at a time, observers included
   user_id = 10,        // ucm: serialises the entry points of one user id
   handler = 20,        // cma: id's handler_mutex
   cma_global = 30,     // cma: devices, id lists, listen lists

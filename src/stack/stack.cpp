@@ -1,0 +1,137 @@
+#include "stack/stack.hpp"
+
+#include <pthread.h>
+
+#include <atomic>
+
+#include "addr/netlink_posix.hpp"
+#include "addr/resolver.hpp"
+#include "agent/client.hpp"
+#include "base/log.hpp"
+#include "runtime/sync.hpp"
+#include "runtime/world.hpp"
+
+namespace hawser::stack {
+namespace {
+
+class GsiSender final : public cm::MadSender {
+ public:
+  explicit GsiSender(verbs::Gsi& gsi) : gsi_(gsi) {}
+  Status send(const verbs::MadAddress& to, const verbs::Mad& mad) override { return gsi_.send(to, mad); }
+
+ private:
+  verbs::Gsi& gsi_;
+};
+
+}  // namespace
+
+// Members in the order of construction: each stands on those above it.
+struct Stack::Impl {
+  Impl(std::unique_ptr<agent::Client> client, std::unique_ptr<addr::NetworkView> view)
+      : agent(std::move(client)),
+        network(std::move(view)),
+        devices(agent->host_identity()),
+        data_path(world, agent->fabric(), devices, agent->qpns(), roce::RcLimits{}),
+        resolver(dispatcher, *network),
+        gsi_sender(data_path.gsi()),
+        connections(dispatcher, gsi_sender, agent->comm_ids()),
+        manager({dispatcher, *network, resolver, devices, connections, agent->ports(), agent->ledger()}),
+        engine({world, dispatcher, data_path, agent->fabric(), network.get(), agent.get()}) {
+    devices.apply(network->interfaces());
+    network->set_observer({[this] { devices.apply(network->interfaces()); },
+                           [this](const addr::NeighbourChange& change) {
+                             resolver.on_neighbour(change);
+                             manager.on_neighbour(change);
+                           }});
+    data_path.gsi().set_receiver([this](const verbs::DevicePtr& device, const verbs::MadAddress& from,
+                                        const verbs::Mad& mad) { connections.on_mad(device, from, mad); });
+    data_path.set_communication_established([this](Qpn qpn) { connections.on_communication_established(qpn); });
+    agent->set_relay([this](const fabric::InDatagram& datagram) { data_path.deliver(datagram); });
+  }
+
+  rt::World world;
+  std::unique_ptr<agent::Client> agent;
+  std::unique_ptr<addr::NetworkView> network;
+  rt::Dispatcher dispatcher{world};
+  verbs::DeviceTable devices;
+  verbs::DataPath data_path;
+  addr::Resolver resolver;
+  GsiSender gsi_sender;
+  cm::Manager connections;
+  cma::Manager manager;
+  Engine engine;
+};
+
+Stack::Stack(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Stack::~Stack() = default;
+
+Result<std::unique_ptr<Stack>> Stack::create() {
+  auto network = addr::NetlinkView::open();
+  if (!network) {
+    log::error("cannot ask the kernel for its network interfaces (netlink): {}", network.error().message());
+    return std::unexpected(network.error());
+  }
+  auto client = agent::Client::connect({});
+  if (!client) return std::unexpected(client.error());
+  return std::unique_ptr<Stack>(new Stack(std::make_unique<Impl>(std::move(*client), std::move(*network))));
+}
+
+rt::World& Stack::world() {
+  return impl_->world;
+}
+rt::Dispatcher& Stack::dispatcher() {
+  return impl_->dispatcher;
+}
+verbs::DeviceTable& Stack::devices() {
+  return impl_->devices;
+}
+verbs::DataPath& Stack::data_path() {
+  return impl_->data_path;
+}
+cm::Manager& Stack::cm() {
+  return impl_->connections;
+}
+cma::Manager& Stack::cma() {
+  return impl_->manager;
+}
+Engine& Stack::engine() {
+  return impl_->engine;
+}
+
+namespace {
+
+// The Stack of this pid. Never destroyed: other threads of an exiting program may be inside it, and the agent cleans up
+// after every process alike. A forked child leaves the parent's where it is and makes its own.
+std::atomic<Stack*> current{nullptr};
+rt::Mutex& creation_mutex() {
+  static auto* mutex = new rt::Mutex(rt::LockRank::process);
+  return *mutex;
+}
+
+// fork() waits for a creation in progress, so that the child does not inherit its lock.
+void before_fork() HW_NO_THREAD_SAFETY_ANALYSIS { creation_mutex().lock(); }
+void after_fork_in_parent() HW_NO_THREAD_SAFETY_ANALYSIS { creation_mutex().unlock(); }
+void after_fork_in_child() HW_NO_THREAD_SAFETY_ANALYSIS {
+  current.store(nullptr);
+  creation_mutex().unlock();
+}
+
+}  // namespace
+
+Stack* process_stack_if_any() {
+  return current.load(std::memory_order_acquire);
+}
+
+Result<Stack*> process_stack() {
+  if (Stack* stack = process_stack_if_any()) return stack;
+  rt::Lock lock(creation_mutex());
+  if (Stack* stack = process_stack_if_any()) return stack;
+  static const int registered = pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+  if (registered != 0) return fail(registered);
+  auto made = Stack::create();
+  if (!made) return std::unexpected(made.error());
+  current.store(made->release(), std::memory_order_release);
+  return current.load();
+}
+
+}  // namespace hawser::stack
