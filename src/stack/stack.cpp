@@ -109,8 +109,12 @@ rt::Mutex& creation_mutex() {
 }
 
 // fork() waits for a creation in progress, so that the child does not inherit its lock.
-void before_fork() HW_NO_THREAD_SAFETY_ANALYSIS { creation_mutex().lock(); }
-void after_fork_in_parent() HW_NO_THREAD_SAFETY_ANALYSIS { creation_mutex().unlock(); }
+void before_fork() HW_NO_THREAD_SAFETY_ANALYSIS {
+  creation_mutex().lock();
+}
+void after_fork_in_parent() HW_NO_THREAD_SAFETY_ANALYSIS {
+  creation_mutex().unlock();
+}
 void after_fork_in_child() HW_NO_THREAD_SAFETY_ANALYSIS {
   current.store(nullptr);
   creation_mutex().unlock();
