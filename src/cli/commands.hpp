@@ -1,12 +1,13 @@
-// The subcommands of `hawser`: each adds itself to the application and leaves the exit status of the process in
-// `exit_status` when it has been called. One file each.
+// The subcommands of `hawser`, one file each; hawser_main.cpp reads the command line. Each returns the exit status.
 #pragma once
 
-#include <CLI/CLI.hpp>
+#include <string>
+#include <vector>
 
 namespace hawser::cli {
 
-void add_run(CLI::App& app, int& exit_status);      // hawser run -- PROGRAM ARGS…
-void add_version(CLI::App& app, int& exit_status);  // hawser version
+// hawser run -- PROGRAM ARGS…: becomes PROGRAM with Hawser's libraries in front of the distribution's. Returns only if
+// that failed: 125 (Hawser's libraries are missing), 126 (PROGRAM cannot be executed), 127 (not found), as env(1) does.
+int run(std::vector<std::string> command);
 
 }  // namespace hawser::cli

@@ -4,9 +4,14 @@
 #include <string>
 #include <vector>
 
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
 #include "cli/commands.hpp"
 
 namespace {
+
+using hawser::cli::run;
 
 // The arguments, last first as CLI11 takes them. The "--" of `hawser run -- PROGRAM …` is dropped: CLI11 would take
 // what follows it for arguments of `hawser` itself; without it, all from PROGRAM on is left alone.
@@ -20,12 +25,21 @@ std::vector<std::string> arguments(std::span<char*> argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Hawser: RDMA programs on machines that have no RDMA");
-  app.name("hawser");
+  CLI::App app("Hawser: RDMA programs on machines that have no RDMA", "hawser");
   app.require_subcommand(1);
+  app.set_version_flag("--version", "hawser " HAWSER_VERSION);
   int exit_status = 0;
-  hawser::cli::add_run(app, exit_status);
-  hawser::cli::add_version(app, exit_status);
+
+  CLI::App* run_command = app.add_subcommand("run", "Run a program, unmodified, over Hawser");
+  run_command->prefix_command();  // everything from PROGRAM on is PROGRAM's
+  run_command->footer(
+      "hawser run -- PROGRAM [ARGS…]\n"
+      "Exit status: the program's; 125 if Hawser's libraries are missing, 126 if PROGRAM cannot be executed,\n"
+      "127 if it was not found.");
+  run_command->callback([&] { exit_status = run(run_command->remaining()); });
+
+  app.add_subcommand("version", "Print the version")->callback([] { fmt::print("hawser {}\n", HAWSER_VERSION); });
+
   try {
     app.parse(arguments({argv, static_cast<std::size_t>(argc)}));
   } catch (const CLI::ParseError& error) {

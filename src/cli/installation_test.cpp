@@ -1,9 +1,9 @@
 #include "cli/installation.hpp"
 
-#include <gtest/gtest.h>
-
 #include <cstdlib>
 #include <fstream>
+
+#include <gtest/gtest.h>
 
 namespace hawser::cli {
 namespace {
@@ -52,17 +52,11 @@ TEST_F(InstallationTest, OneLibraryAloneIsNoInstallation) {
   EXPECT_FALSE(find_installation(root_ / "bin/hawser").has_value());
 }
 
-TEST_F(InstallationTest, NothingThere) {
-  EXPECT_FALSE(find_installation(root_ / "bin/hawser").has_value());
-}
+TEST_F(InstallationTest, NothingThere) { EXPECT_FALSE(find_installation(root_ / "bin/hawser").has_value()); }
 
-TEST(LibraryPath, ComesFirst) {
-  EXPECT_EQ(library_path("/h/lib", "/a:/b"), "/h/lib:/a:/b");
-}
+TEST(LibraryPath, ComesFirst) { EXPECT_EQ(library_path("/h/lib", "/a:/b"), "/h/lib:/a:/b"); }
 
-TEST(LibraryPath, NoEmptyElement) {
-  EXPECT_EQ(library_path("/h/lib", ""), "/h/lib");
-}
+TEST(LibraryPath, NoEmptyElement) { EXPECT_EQ(library_path("/h/lib", ""), "/h/lib"); }
 
 }  // namespace
 }  // namespace hawser::cli

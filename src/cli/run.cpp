@@ -1,13 +1,13 @@
 // hawser run -- PROGRAM ARGS…: becomes PROGRAM, with Hawser's libraries in front of the distribution's.
-#include <fmt/format.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
-#include <memory>
 #include <string>
 #include <vector>
+
+#include <fmt/format.h>
 
 #include "base/log.hpp"
 #include "cli/commands.hpp"
@@ -37,6 +37,8 @@ int become(std::vector<std::string> command) {
   return error == ENOENT ? status_no_file : status_no_exec;
 }
 
+}  // namespace
+
 int run(std::vector<std::string> command) {
   if (command.empty()) {
     log::error("no program given: hawser run -- PROGRAM ARGS…");
@@ -64,18 +66,6 @@ int run(std::vector<std::string> command) {
     return status_failed;
   }
   return become(std::move(command));
-}
-
-}  // namespace
-
-void add_run(CLI::App& app, int& exit_status) {
-  CLI::App* command = app.add_subcommand("run", "Run a program, unmodified, over Hawser");
-  command->footer(
-      "hawser run -- PROGRAM [ARGS…]\n"
-      "Exit status: the program's; 125 if Hawser's libraries are missing, 126 if PROGRAM cannot be executed,\n"
-      "127 if it was not found.");
-  command->prefix_command();  // everything from PROGRAM on is PROGRAM's
-  command->callback([command, &exit_status] { exit_status = run(command->remaining()); });
 }
 
 }  // namespace hawser::cli

@@ -1,0 +1,38 @@
+#!/bin/bash
+# What can be said about the sources without running them. Every step runs, whatever the others say.
+#   tools/check.sh [BUILD_DIR]      a build directory of the preset clang, default build/clang
+set -uo pipefail
+cd "$(dirname "$0")/.."
+build=${1:-build/clang}
+failed=()
+
+step() {  # NAME COMMAND…
+  local name=$1 begin=$SECONDS
+  shift
+  if "$@"; then
+    echo "check: $name: ok ($((SECONDS - begin)) s)"
+  else
+    echo "check: $name: FAILED"
+    failed+=("$name")
+  fi
+}
+
+format() {
+  find src include tests bench examples -name '*.[ch]' -o -name '*.[ch]pp' 2>/dev/null | xargs -r clang-format-19 --dry-run -Werror
+}
+lint_can_fail() { (cd tools && python3 -B -m unittest -q lint_test) 2>/dev/null || (cd tools && python3 -B lint_test.py); }
+# All warnings of clang are errors here, -Wthread-safety and -Wthread-safety-beta among them.
+clang_build() { cmake --build "$build"; }
+tidy() { tools/tidy.py "$build"; }
+
+step "format (clang-format-19 -i repairs it)" format
+step "lint" tools/lint.py
+step "lint can fail" lint_can_fail
+step "clang build with thread-safety analysis" clang_build
+step "clang-tidy" tidy
+
+if [[ ${#failed[@]} -gt 0 ]]; then
+  printf 'check: FAILED: %s\n' "${failed[@]}"
+  exit 1
+fi
+echo "check: all ok"
