@@ -26,14 +26,16 @@ class QpnSpace {
   virtual ~QpnSpace() = default;
   virtual Result<Qpn> allocate() = 0;  // ENOMEM; cyclic from a random start: a freed QPN is not handed out again soon
   virtual void release(Qpn qpn) = 0;
+  // Whether this process hands out such QPNs: a datagram for another one was misdirected. For counting only.
+  [[nodiscard]] virtual bool owns(Qpn) const { return true; }
 };
 
 struct DataPathCounters {
   std::uint64_t datagrams{}, malformed{}, bad_icrc{}, bad_pkey{}, unknown_qp{}, unknown_address{}, misdirected{};
 };
 
-// Thread-safe towards programs (post, poll, create, destroy); receive() and on_time() are called by the holder of the
-// receive lease, one thread at a time. Never takes a handler_mutex and never runs user code.
+// Thread-safe towards programs (post, poll, create, destroy) and deliver(); receive() and on_time() are called by the
+// holder of the receive lease, one thread at a time. Never takes a handler_mutex and never runs user code.
 class DataPath {
  public:
   DataPath(rt::World& world, fabric::Fabric& fabric, DeviceTable& devices, QpnSpace& qpns, roce::RcLimits limits);
@@ -47,10 +49,14 @@ class DataPath {
   // RC timers that are due at `now`.
   void on_time(rt::Time now);
   [[nodiscard]] rt::Time next_deadline() const;  // one atomic load
-  // Called, with QP locks possibly held (it must only wake somebody), when a timer became the earliest.
+  // Called, with no lock of verbs held, when a timer became the earliest. It must only wake somebody.
   void set_timer_notify(std::function<void()> notify);
-  // The responder of a QP saw its first request: the CM may take the connection for established. Must only queue.
+  // The responder of a QP saw its first request: the CM may take the connection for established. Called with no lock of
+  // verbs held, in a data-path context: it must only queue.
   void set_communication_established(std::function<void(Qpn)> callback);
+
+  // The device has gone: its QPs go to ERR and complete their work requests with flush errors.
+  void fail_device(const Device& device);
 
   [[nodiscard]] Gsi& gsi();
   [[nodiscard]] DataPathCounters counters() const;

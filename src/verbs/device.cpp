@@ -37,9 +37,7 @@ Guid make_guid(std::uint64_t host_identity, const InterfaceSnapshot& interface) 
   return Guid(guid_prefix << 40 | hash.bits(40));
 }
 
-PortState state_of(const InterfaceSnapshot& interface) {
-  return interface.up ? PortState::active : PortState::down;
-}
+PortState state_of(const InterfaceSnapshot& interface) { return interface.up ? PortState::active : PortState::down; }
 
 std::uint32_t lowest_free_index(const std::vector<GidEntry>& sorted) {
   std::uint32_t index = 0;
@@ -95,9 +93,7 @@ std::uint32_t Device::interface_mtu() const {
   return interface_mtu_;
 }
 
-Mtu Device::active_mtu() const {
-  return roce_mtu(interface_mtu()).value_or(Mtu::mtu_256);
-}
+Mtu Device::active_mtu() const { return roce_mtu(interface_mtu()).value_or(Mtu::mtu_256); }
 
 std::vector<GidEntry> Device::gids() const {
   rt::Lock lock(mutex_);

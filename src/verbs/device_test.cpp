@@ -9,9 +9,7 @@ namespace {
 using testing::ElementsAre;
 using testing::IsEmpty;
 
-IpAddress ip(const char* text) {
-  return *IpAddress::parse(text);
-}
+IpAddress ip(const char* text) { return *IpAddress::parse(text); }
 
 InterfaceSnapshot ethernet(std::uint32_t index, std::string name, std::vector<IpAddress> addresses) {
   return {.index = index,

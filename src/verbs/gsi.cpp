@@ -10,9 +10,7 @@ namespace {
 constexpr roce::Opcode mad_opcode{.transport = roce::Transport::ud, .operation = roce::Operation::send_only};
 
 // Counters are read by people only: no order among them is needed.
-void count(std::atomic<std::uint64_t>& counter) {
-  counter.fetch_add(1, std::memory_order_relaxed);
-}
+void count(std::atomic<std::uint64_t>& counter) { counter.fetch_add(1, std::memory_order_relaxed); }
 
 }  // namespace
 

@@ -1,0 +1,380 @@
+#include "verbs/qp.hpp"
+
+#include <algorithm>
+
+#include "base/assert.hpp"
+#include "verbs/data_path_impl.hpp"
+#include "verbs/limits.hpp"
+
+namespace hawser::verbs {
+namespace {
+
+constexpr std::uint32_t remote_rights =
+    roce::access::remote_write | roce::access::remote_read | roce::access::remote_atomic;
+constexpr std::uint8_t hop_limit_default = 64;
+
+bool within_limits(const QpCapabilities& c) {
+  return c.max_send_wr <= limits::qp_wr_max && c.max_recv_wr <= limits::qp_wr_max &&
+         c.max_send_sge <= limits::sge_max && c.max_recv_sge <= limits::sge_max &&
+         c.max_inline_bytes <= limits::inline_bytes_max;
+}
+
+bool names(const MemoryRegion& region, LKey key) { return region.lkey == key; }
+bool names(const MemoryRegion& region, RKey key) { return region.rkey == key && key.value != 0; }
+
+roce::Completion flushed(std::uint64_t wr_id) {
+  return {.wr_id = wr_id, .status = roce::WcStatus::wr_flush_err, .opcode = roce::WcOpcode::recv};
+}
+
+}  // namespace
+
+Qp::Call::Call(Qp& qp, TransmitBatch* batch) : qp_(qp) {
+  if (batch == nullptr) own_batch_ = qp.path_.borrow_batch();
+  qp.mutex_.lock();
+  qp.batch_ = batch != nullptr ? batch : own_batch_.get();
+}
+
+Qp::Call::~Call() {
+  qp_.settle();
+  if (own_batch_ || qp_.batch_->has_requests()) qp_.batch_->flush();
+  qp_.batch_ = nullptr;
+  const bool established = std::exchange(qp_.established_pending_, false);
+  const bool timer = std::exchange(qp_.timer_notify_pending_, false);
+  qp_.mutex_.unlock();
+
+  // `qp_` lives on: whoever made this call holds it.
+  DataPath::Impl& path = qp_.path_;
+  if (own_batch_) path.give_back(std::move(own_batch_));
+  if (established && path.established) path.established(qp_.qpn_);
+  if (timer && path.timer_notify) path.timer_notify();
+}
+
+Result<std::shared_ptr<Qp>> Qp::create(Context& context, QpInit init) {
+  if (!within_limits(init.capabilities)) return hawser::fail(EINVAL);
+  if (context.device()->gone()) return hawser::fail(EIO);
+  if (++context.qps > limits::qp_max) {
+    --context.qps;
+    return hawser::fail(ENOMEM);
+  }
+  const Result<Qpn> qpn = context.data_path().impl_->qpns.allocate();
+  if (!qpn) {
+    --context.qps;
+    return hawser::fail(qpn.error());
+  }
+  const std::shared_ptr<Qp> qp(new Qp(context, std::move(init), *qpn));
+  qp->path_.insert(qp);
+  return qp;
+}
+
+Qp::Qp(Context& context, QpInit init, Qpn qpn)
+    : context_(context),
+      path_(*context.data_path().impl_),
+      init_(std::move(init)),
+      qpn_(qpn),
+      rc_(*this, path_.limits),
+      receives_(init_.capabilities.max_recv_wr) {
+  ++init_.pd->users;
+  ++init_.send_cq->users;
+  ++init_.recv_cq->users;
+}
+
+Qp::~Qp() { HW_ASSERT(!is_linked(), "qp-gone-with-timer"); }
+
+void Qp::destroy() {
+  {
+    const Call call(*this, nullptr);
+    rc_.reset();
+    receives_.clear();
+    set_state(QpState::reset);
+    destroyed_ = true;
+  }
+  path_.erase(*this);
+  path_.qpns.release(qpn_);
+  context_.events().forget(*this);
+  --init_.recv_cq->users;
+  --init_.send_cq->users;
+  --init_.pd->users;
+  --context_.qps;
+}
+
+QpAttributes Qp::query() {
+  rt::Lock lock(mutex_);
+  QpAttributes attributes = attributes_;
+  attributes.state = attributes.current_state = state();
+  if (state() >= QpState::rtr && state() <= QpState::sqd) {
+    attributes.receive_psn = rc_.receive_psn();
+    if (state() != QpState::rtr) attributes.send_psn = rc_.send_psn();
+  }
+  attributes.sq_draining = state() == QpState::sqd && rc_.sends_outstanding() > 0;
+  return attributes;
+}
+
+Status Qp::modify(const QpAttributes& attributes, std::uint32_t mask) {
+  const Call call(*this, nullptr);
+  const QpState from = state();
+  const QpState to = (mask & qp_attr::state) != 0 ? attributes.state : from;
+  if ((mask & qp_attr::cur_state) != 0 && attributes.current_state != from) return hawser::fail(EINVAL);
+  if (const int error = check(attributes, mask, from, to); error != 0) return hawser::fail(error);
+  store(attributes, mask);
+  enter(from, to);
+  return {};
+}
+
+int Qp::check(const QpAttributes& a, std::uint32_t mask, QpState from, QpState to) {
+  const auto transition = rc_transition(from, to);
+  if (!transition) return EINVAL;
+  if ((mask & transition->required) != transition->required) return EINVAL;
+  if ((mask & ~(transition->required | transition->optional | qp_attr::state)) != 0) return EINVAL;
+  if (to != QpState::reset && to != QpState::err && context_.device()->gone()) return EIO;
+  // No alternate paths: nobody routes around failures in a UDP fabric but the kernel itself.
+  constexpr std::uint8_t migrated = 0;
+  if ((mask & qp_attr::alt_path) != 0) return EOPNOTSUPP;
+  if ((mask & qp_attr::path_mig_state) != 0 && a.path_migration_state != migrated) return EOPNOTSUPP;
+
+  const Device& device = *context_.device();
+  const auto wrong = [&](std::uint32_t attribute, bool bad) { return (mask & attribute) != 0 && bad; };
+  const AddressVector& av = a.address;
+  if (wrong(qp_attr::pkey_index, a.pkey_index != 0) || wrong(qp_attr::port, a.port != 1) ||
+      wrong(qp_attr::av, !av.is_global || av.port != 1 || !device.gid(av.source_gid_index) || av.destination.is_any() ||
+                             av.destination.is_multicast()) ||
+      wrong(qp_attr::path_mtu, a.path_mtu == 0 || a.path_mtu > static_cast<std::uint8_t>(device.active_mtu())) ||
+      wrong(qp_attr::dest_qpn, a.destination_qpn.value > 0xFFFFFF) || wrong(qp_attr::timeout, a.timeout > 31) ||
+      wrong(qp_attr::retry_cnt, a.retry_count > 7) || wrong(qp_attr::rnr_retry, a.rnr_retry > 7) ||
+      wrong(qp_attr::min_rnr_timer, a.min_rnr_timer > 31) ||
+      wrong(qp_attr::max_qp_rd_atomic, a.max_rd_atomic > limits::rd_atomic_max) ||
+      wrong(qp_attr::max_dest_rd_atomic, a.max_dest_rd_atomic > limits::rd_atomic_max)) {
+    return EINVAL;
+  }
+  return 0;
+}
+
+void Qp::store(const QpAttributes& a, std::uint32_t mask) {
+  QpAttributes* const own = &attributes_;
+  const auto take = [&](std::uint32_t attribute, auto member) {
+    if ((mask & attribute) != 0) own->*member = a.*member;
+  };
+  take(qp_attr::pkey_index, &QpAttributes::pkey_index);
+  take(qp_attr::port, &QpAttributes::port);
+  take(qp_attr::access_flags, &QpAttributes::access_flags);
+  take(qp_attr::av, &QpAttributes::address);
+  take(qp_attr::path_mtu, &QpAttributes::path_mtu);
+  take(qp_attr::dest_qpn, &QpAttributes::destination_qpn);
+  take(qp_attr::rq_psn, &QpAttributes::receive_psn);
+  take(qp_attr::sq_psn, &QpAttributes::send_psn);
+  take(qp_attr::timeout, &QpAttributes::timeout);
+  take(qp_attr::retry_cnt, &QpAttributes::retry_count);
+  take(qp_attr::rnr_retry, &QpAttributes::rnr_retry);
+  take(qp_attr::min_rnr_timer, &QpAttributes::min_rnr_timer);
+  take(qp_attr::max_qp_rd_atomic, &QpAttributes::max_rd_atomic);
+  take(qp_attr::max_dest_rd_atomic, &QpAttributes::max_dest_rd_atomic);
+  take(qp_attr::en_sqd_async_notify, &QpAttributes::sqd_async_notify);
+  if ((mask & qp_attr::av) != 0) source_gid_ = context_.device()->gid(a.address.source_gid_index).value_or(Gid());
+}
+
+// A transition that check() has allowed, with its attributes stored.
+void Qp::enter(QpState from, QpState to) {
+  set_state(to);
+  switch (to) {
+    case QpState::reset:
+      rc_.reset();
+      receives_.clear();
+      error_pending_ = false;
+      attributes_ = {};
+      return;
+    case QpState::init: return;
+    case QpState::rtr: return rc_.ready_to_receive(rc_attributes());
+    case QpState::rts:
+      if (from == QpState::rtr) return rc_.ready_to_send(rc_attributes());
+      rc_.update(rc_attributes());
+      if (from == QpState::sqd) rc_.resume_sends();
+      return;
+    case QpState::sqd: return from == QpState::rts ? rc_.drain_sends() : rc_.update(rc_attributes());
+    case QpState::err: return flush_everything();
+    case QpState::sqe: HW_BUG("qp-rc-in-sqe");
+  }
+}
+
+void Qp::set_state(QpState state) { published_state_.store(state, std::memory_order_relaxed); }
+
+roce::RcAttributes Qp::rc_attributes() const {
+  const AddressVector& av = attributes_.address;
+  return {.local = source_gid_,
+          .remote = av.destination,
+          .interface = av.destination.is_link_local() ? context_.device()->interface_index() : 0,
+          .traffic_class = av.traffic_class,
+          .hop_limit = av.hop_limit == 0 ? hop_limit_default : av.hop_limit,
+          .path_mtu = Mtu{attributes_.path_mtu},
+          .local_qpn = qpn_,
+          .remote_qpn = attributes_.destination_qpn,
+          .receive_psn = attributes_.receive_psn,
+          .max_dest_rd_atomic = attributes_.max_dest_rd_atomic,
+          .min_rnr_timer = attributes_.min_rnr_timer,
+          .send_psn = attributes_.send_psn,
+          .max_rd_atomic = attributes_.max_rd_atomic,
+          .timeout = attributes_.timeout,
+          .retry_count = attributes_.retry_count,
+          .rnr_retry = attributes_.rnr_retry,
+          .remote_access = attributes_.access_flags & remote_rights};
+}
+
+Status Qp::post_one(roce::SendWork&& work) {
+  const QpState now_in = state();
+  if (now_in != QpState::rts && now_in != QpState::sqd && now_in != QpState::err) return hawser::fail(EINVAL);
+  const QpCapabilities& caps = init_.capabilities;
+  if (work.inlined ? work.inline_data.size() > caps.max_inline_bytes : work.sges.size() > caps.max_send_sge) {
+    return hawser::fail(EINVAL);
+  }
+  if (rc_.sends_outstanding() >= caps.max_send_wr) return hawser::fail(ENOMEM);
+  work.signaled |= init_.signal_all;
+  rc_.post_send(std::move(work));
+  if (error_pending_ || now_in == QpState::err) {
+    error_pending_ = false;
+    set_state(QpState::err);
+    flush_everything();
+  }
+  return {};
+}
+
+Status Qp::post_one(roce::RecvWork&& work) {
+  if (state() == QpState::reset) return hawser::fail(EINVAL);
+  if (work.sges.size() > init_.capabilities.max_recv_sge) return hawser::fail(EINVAL);
+  if (state() == QpState::err) {
+    complete(*init_.recv_cq, flushed(work.wr_id));
+    return {};
+  }
+  if (receives_.full()) return hawser::fail(ENOMEM);
+  receives_.push(std::move(work));
+  return {};
+}
+
+void Qp::flush_everything() {
+  rc_.flush();
+  while (!receives_.empty()) complete(*init_.recv_cq, flushed(receives_.pop().wr_id));
+  error_pending_ = false;
+}
+
+// A completion that finds its queue full breaks the QP: work would be lost silently otherwise (IBTA 10.10.2.3).
+void Qp::complete(Cq& cq, const roce::Completion& completion) {
+  if (!cq.push(completion, qpn_) && state() != QpState::err) {
+    error_pending_ = true;
+    context_.events().push({.type = AsyncEventType::qp_fatal, .source = this});
+  }
+}
+
+void Qp::settle() {
+  if (error_pending_ && !destroyed_) {
+    set_state(QpState::err);
+    flush_everything();
+  }
+  if (!pinned_.empty()) {
+    context_.memory().unpin({pinned_.data(), pinned_.size()});
+    pinned_.clear();
+  }
+  if (destroyed_) return;
+  // A timer that moved back is left as it is: it runs out early once and finds nothing to do.
+  const rt::Time deadline = rc_.next_deadline();
+  if (deadline < armed_) {
+    armed_ = deadline;
+    timer_notify_pending_ |= path_.arm(*this, deadline);
+  }
+}
+
+Qp::Delivery Qp::on_packet(const roce::Packet& packet, const fabric::InDatagram& datagram, TransmitBatch& batch) {
+  const Call call(*this, &batch);
+  if (destroyed_ || state() == QpState::reset || state() == QpState::init) return Delivery::not_ready;
+  if (datagram.destination != source_gid_) return Delivery::unknown_address;
+  if (state() != QpState::err) rc_.on_packet(packet, datagram.source);
+  return Delivery::taken;
+}
+
+void Qp::on_time(rt::Time now, TransmitBatch& batch) {
+  const Call call(*this, &batch);
+  armed_ = rt::time_never;  // it has been taken out of the timers
+  if (!destroyed_) rc_.on_time(now);
+}
+
+void Qp::end_of_round(TransmitBatch& batch) {
+  const Call call(*this, &batch);
+  if (!destroyed_) rc_.flush_acks();
+}
+
+void Qp::on_device_gone(TransmitBatch& batch) {
+  const Call call(*this, &batch);
+  if (destroyed_ || state() == QpState::reset) return;
+  set_state(QpState::err);
+  flush_everything();
+}
+
+template <class Key>
+std::byte* Qp::pinned_memory(Key key, std::uint64_t addr, std::uint32_t length, std::uint32_t rights) {
+  const auto at = [&](const MemoryRegion& region) { return region.base + (addr - region.iova); };
+  for (const MemoryRegion* region : pinned_) {
+    if (names(*region, key)) return MemoryTable::allows(*region, addr, length, rights) ? at(*region) : nullptr;
+  }
+  MemoryRegion* region = context_.memory().pin(key, *init_.pd, addr, length, rights);
+  if (region == nullptr) return nullptr;
+  pinned_.push_back(region);
+  return at(*region);
+}
+
+std::byte* Qp::local_memory(LKey key, std::uint64_t addr, std::uint32_t length, std::uint32_t access_flags) {
+  mutex_.assert_held();
+  return pinned_memory(key, addr, length, access_flags);
+}
+
+std::byte* Qp::remote_memory(RKey key, std::uint64_t addr, std::uint32_t length, std::uint32_t access_flags) {
+  mutex_.assert_held();
+  return pinned_memory(key, addr, length, access_flags);
+}
+
+// Only memory windows and fast-registered regions may be invalidated by a peer (IBTA 10.6.5), and there are none.
+bool Qp::invalidate(RKey) { return false; }
+
+std::optional<roce::RecvWork> Qp::take_receive() {
+  mutex_.assert_held();
+  if (receives_.empty()) return std::nullopt;
+  return receives_.pop();
+}
+
+void Qp::complete_send(const roce::Completion& completion) {
+  mutex_.assert_held();
+  complete(*init_.send_cq, completion);
+}
+
+void Qp::complete_receive(const roce::Completion& completion) {
+  mutex_.assert_held();
+  complete(*init_.recv_cq, completion);
+}
+
+std::span<std::byte> Qp::datagram_buffer() {
+  mutex_.assert_held();
+  return batch_->next_buffer();
+}
+
+void Qp::transmit(const fabric::OutDatagram& datagram) {
+  mutex_.assert_held();
+  batch_->add(datagram);
+}
+
+void Qp::communication_established() {
+  mutex_.assert_held();
+  established_pending_ = true;
+  if (state() == QpState::rtr) context_.events().push({.type = AsyncEventType::comm_est, .source = this});
+}
+
+void Qp::entered_error(bool event_needed) {
+  mutex_.assert_held();
+  error_pending_ = true;
+  if (event_needed) context_.events().push({.type = AsyncEventType::qp_fatal, .source = this});
+}
+
+void Qp::send_queue_drained() {
+  mutex_.assert_held();
+  if (attributes_.sqd_async_notify) context_.events().push({.type = AsyncEventType::sq_drained, .source = this});
+}
+
+rt::Time Qp::now() const { return path_.world.now(); }
+
+std::uint16_t Qp::source_port() const { return path_.fabric.source_port(); }
+
+}  // namespace hawser::verbs
