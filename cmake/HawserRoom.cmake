@@ -1,7 +1,7 @@
 # hawser_room(NAME [DEPS ...] [LIBS ...] [SIM] [PRODUCTION_ONLY])
 #   A room is one folder of src/: its *.cpp are a static library hawser_NAME, its *_test.cpp one test program NAME_test.
 #   DEPS are rooms below it, LIBS are external libraries.
-#   SIM also builds the same sources as hawser_NAME_sim with HAWSER_EXPLORE=1: there every mutex, atomic, thread, timer
+#   SIM also builds the same sources as hawser_NAME_sim with HAWSER_EXPLORE=1 (and checked): there every mutex, atomic, thread, timer
 #   and clock of src/runtime is the explorer's. Files named *_posix.cpp are left out of the sim library, files named
 #   *_explore.cpp are built in the sim library only.
 include(HawserProduct)
@@ -26,7 +26,7 @@ function(hawser_room NAME)
     if(NOT simulated)
       set(kind INTERFACE)
     endif()
-    target_compile_definitions(hawser_${NAME}_sim ${kind} HAWSER_EXPLORE=1)
+    target_compile_definitions(hawser_${NAME}_sim ${kind} HAWSER_EXPLORE=1 HAWSER_CHECKED=1)
   endif()
   if(tests)
     add_executable(${NAME}_test ${tests})

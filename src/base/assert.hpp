@@ -6,6 +6,10 @@ namespace hawser {
 // Prints "hawser: bug: NAME (EXPRESSION) at FILE:LINE" on stderr and aborts.
 [[noreturn]] void bug(const char* name, const char* expression, const char* file, int line) noexcept;
 
+// Asked first by bug(). The explorer's does not return: it records the finding and leaves the run. One per process.
+using BugHook = void (*)(const char* name, const char* expression, const char* file, int line);
+void set_bug_hook(BugHook hook) noexcept;
+
 }  // namespace hawser
 
 // "Cannot happen." NAME is unique in the code base ("cm-rep-without-req").

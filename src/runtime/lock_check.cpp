@@ -2,20 +2,20 @@
 
 #if defined(HAWSER_CHECKED)
 
-#include <cstdio>
-#include <cstdlib>
+#include <string>
 #include <vector>
 
+#include "base/assert.hpp"
 #include "runtime/held_locks.hpp"
 
 namespace hawser::rt {
 namespace {
 
 [[noreturn]] void report(const char* rule, LockRank rank, const std::vector<HeldLock>& held) {
-  std::fprintf(stderr, "hawser: bug: lock discipline: %s (mutex of rank %d; held:", rule, static_cast<int>(rank));
-  for (const HeldLock& lock : held) std::fprintf(stderr, " %d", static_cast<int>(lock.rank));
-  std::fprintf(stderr, ")\n");
-  std::abort();
+  const auto number = [](LockRank r) { return std::to_string(static_cast<int>(r)); };
+  std::string what = std::string(rule) + "; mutex of rank " + number(rank) + "; held:";
+  for (const HeldLock& lock : held) what += " " + number(lock.rank);
+  bug("lock-discipline", what.c_str(), __FILE__, __LINE__);
 }
 
 }  // namespace

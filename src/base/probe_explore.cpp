@@ -1,0 +1,17 @@
+#include "base/probe.hpp"
+
+namespace hawser {
+namespace {
+
+std::map<std::string_view, std::uint64_t>& hits() {
+  static std::map<std::string_view, std::uint64_t> map;
+  return map;
+}
+
+}  // namespace
+
+void probe_hit(std::string_view name) { ++hits()[name]; }
+const std::map<std::string_view, std::uint64_t>& probe_hits() { return hits(); }
+void reset_probes() { hits().clear(); }
+
+}  // namespace hawser
