@@ -10,7 +10,7 @@ set(HAWSER_PRODUCT_PROGRAMS hawser hawserd)
 set(HAWSER_PRODUCT_LIBRARIES rdmacm ibverbs)
 
 add_custom_target(product)     # plain `make`
-add_custom_target(unit_tests)  # what the sanitizer presets build: every test program with label unit or explore
+add_custom_target(unit_tests)  # what the sanitizer builds need: every program named …_test or …explore
 
 function(hawser_finish_product)
   foreach(target IN LISTS HAWSER_PRODUCT_PROGRAMS)
@@ -26,6 +26,21 @@ function(hawser_finish_product)
     endif()
   endforeach()
   install(DIRECTORY ${CMAKE_SOURCE_DIR}/include/hawser DESTINATION include OPTIONAL)
+  hawser_collect_unit_tests(${CMAKE_SOURCE_DIR})
+endfunction()
+
+function(hawser_collect_unit_tests folder)
+  get_property(targets DIRECTORY ${folder} PROPERTY BUILDSYSTEM_TARGETS)
+  foreach(target IN LISTS targets)
+    get_target_property(type ${target} TYPE)
+    if(type STREQUAL EXECUTABLE AND target MATCHES "(_test|explore)$")
+      add_dependencies(unit_tests ${target})
+    endif()
+  endforeach()
+  get_property(subfolders DIRECTORY ${folder} PROPERTY SUBDIRECTORIES)
+  foreach(subfolder IN LISTS subfolders)
+    hawser_collect_unit_tests(${subfolder})
+  endforeach()
 endfunction()
 
 cmake_language(DEFER DIRECTORY ${CMAKE_SOURCE_DIR} CALL hawser_finish_product)

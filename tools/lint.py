@@ -37,7 +37,7 @@ RAW_SYNC = re.compile(
     r"\b(?:clock_gettime|gettimeofday|getrandom|usleep|nanosleep)\s*\(|(?<![\w.>:])(?:rand|sleep)\s*\(|"
     r"\bsleep_(?:for|until)\b")
 RAW_SYNC_INCLUDE = re.compile(r'#\s*include\s*<(atomic|mutex|shared_mutex|thread|condition_variable|future|pthread\.h)>')
-SLEEP = re.compile(r"\bsleep_(?:for|until)\b|\b(?:usleep|nanosleep)\s*\(|(?<![\w.>:])sleep\s*\(")
+SLEEP = re.compile(r"\bthis_thread::sleep_(?:for|until)\b|\b(?:usleep|nanosleep)\s*\(|(?<![\w.>:])sleep\s*\(")
 # `static` or `inline`, then up to the initializer or the end of the declaration no parenthesis (a function has one).
 STATIC = re.compile(r"^[ \t]*(?:static|inline static|static inline|inline)\s+(?P<declaration>[^(){};=]+)(?=[;={])", re.M)
 # Our namespaces are not indented: what starts in the first column and is no definition of something else is a variable.
@@ -71,7 +71,8 @@ class Source:
         self.newlines = [m.start() for m in re.finditer("\n", self.raw)]
         parts = self.path.parts
         self.room = parts[1] if parts[0] == "src" and len(parts) > 2 else None
-        self.is_test = parts[0] == "tests" or self.path.stem.endswith(("_test", "_fuzzer"))
+        self.is_test = (parts[0] == "tests" or self.path.stem.endswith(("_test", "_fuzzer")) or
+                        self.path.stem.startswith("fake_") or "fake" in parts)
 
     def line(self, position):
         return bisect.bisect_left(self.newlines, position) + 1

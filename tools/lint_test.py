@@ -94,6 +94,13 @@ class LintTest(unittest.TestCase):
             self.assert_finds("sleep", {"src/fabric/a_test.cpp": f"void f() {{ {text} }}\n"})
             self.assert_finds("sleep", {"tests/e2e/programs/a.c": f"void f() {{ {text} }}\n"})
 
+    def test_virtual_time_may_pass(self):
+        self.assertEqual(self.rules({"tests/explore/a.cpp": "void f() { execution.sleep_until(t); }\n"}), [])
+
+    def test_fakes_are_tests(self):
+        for name in ("src/ucm/fake_cma.hpp", "src/ucm/fake/cma/manager.hpp"):
+            self.assertEqual(self.rules({name: "inline Manager* current = nullptr;\n"}), [])
+
     def test_todo(self):
         self.assert_finds("todo", {"src/abi/a.cpp": "// TODO finish\n"})
 

@@ -1,0 +1,47 @@
+import os
+
+import pytest
+
+import harness
+
+
+def pytest_sessionfinish(session, exitstatus):
+    """A file of which every test was skipped counts as skipped (ctest's SKIP_RETURN_CODE)."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if exitstatus == 0 and reporter.stats.get("skipped") and not reporter.stats.get("passed"):
+        session.exitstatus = 77
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    report = outcome.get_result()
+    item.failed = getattr(item, "failed", False) or report.failed
+    if report.failed and call.when == "call" and (host := item.funcargs.get("host")):
+        for process in host.processes:
+            report.sections.append((process.name, process.describe()))
+
+
+@pytest.fixture(scope="session")
+def tree():
+    with harness.Tree.readable() as tree:
+        yield tree
+
+
+@pytest.fixture
+def host(request, tree):
+    """A host of the test's own. Its programs run unprivileged, or as `every_user` says. Afterwards nothing may be left."""
+    if os.geteuid() != 0 and not harness.may_unshare():
+        pytest.skip("needs root, or a user who may make network namespaces (unshare -Urn)")
+    host = harness.Host(tree, getattr(request, "param", harness.USERS[-1]))
+    yield host
+    host.close(check=not request.node.failed)
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "every_user: the test runs once for each kind of user")
+
+
+def pytest_generate_tests(metafunc):
+    if "host" in metafunc.fixturenames and metafunc.definition.get_closest_marker("every_user"):
+        metafunc.parametrize("host", harness.USERS, indirect=True)

@@ -1,0 +1,302 @@
+"""What the end-to-end tests stand on: hosts (network namespaces), programs in them, and nothing left behind.
+
+Waiting is always for something observable, looked at again and again, with LIVENESS_S as the bound after which a test
+fails: it says "this never happens", not "this takes so long".
+"""
+import collections
+import contextlib
+import dataclasses
+import itertools
+import json
+import os
+import re
+import shutil
+import signal
+import stat
+import subprocess
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+LIVENESS_S = 60
+ROCE_PORT = 4791
+NOBODY = 65534
+IPV4, IPV6 = "10.72.0.1", "fd72::1"  # the addresses of a Host besides loopback's
+BUILD = Path(os.environ.get("HAWSER_BUILD", Path(__file__).parents[2] / "build" / "release")).resolve()
+
+
+def wait_for(what, look, liveness_s=LIVENESS_S):
+    """Looks until `look()` is true, and returns what it returned."""
+    end = time.monotonic() + liveness_s
+    while True:
+        seen = look()
+        if seen:
+            return seen
+        assert time.monotonic() < end, f"after {liveness_s} s still not: {what}"
+        time.sleep(0.01)  # between two looks
+
+
+def may_unshare():
+    return subprocess.run(["unshare", "-Urn", "true"], capture_output=True).returncode == 0
+
+
+# The users whose programs the tests run: as root, root and an unprivileged one; otherwise whoever we are.
+USERS = ["root", "nobody"] if os.geteuid() == 0 else ["self"]
+
+
+class Process:
+    """A program of a test: its output line by line (stdout and stderr together), its input, its end."""
+
+    def __init__(self, argv, name, **popen):
+        self.name, self.argv = name, argv
+        self._lines, self._news, self._ended = [], threading.Condition(), False
+        self._popen = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                       text=True, errors="replace", bufsize=1, **popen)
+        self.pid = self._popen.pid
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self):
+        for line in self._popen.stdout:
+            with self._news:
+                self._lines.append(line.rstrip("\n"))
+                self._news.notify_all()
+        with self._news:
+            self._ended = True
+            self._news.notify_all()
+
+    @property
+    def output(self):
+        with self._news:
+            return "\n".join(self._lines)
+
+    @property
+    def running(self):
+        return self._popen.poll() is None
+
+    def describe(self):
+        state = "running" if self.running else f"exit status {self._popen.returncode}"
+        return f"--- {self.name} ({state})\n{self.output}\n"
+
+    def line(self, pattern, count=1):
+        """Waits for the `count`-th line in which `pattern` is found; returns the match."""
+        def look():
+            matches = [m for m in (re.search(pattern, line) for line in self._lines) if m]
+            return matches[count - 1] if len(matches) >= count else None
+        end = time.monotonic() + LIVENESS_S
+        with self._news:
+            while not (match := look()):
+                left = end - time.monotonic()
+                assert left > 0 and not self._ended, \
+                    f"{self.name} {'ended' if self._ended else 'lives, but'} without line /{pattern}/:\n" + "\n".join(self._lines)
+                self._news.wait(left)
+        return match
+
+    def count(self, pattern):
+        with self._news:
+            return sum(1 for line in self._lines if re.search(pattern, line))
+
+    def say(self, text):
+        """One line to its standard input."""
+        self._popen.stdin.write(text + "\n")
+        self._popen.stdin.flush()
+
+    def status(self, liveness_s=LIVENESS_S):
+        """Waits for its end and returns its exit status (negative: the signal)."""
+        try:
+            status = self._popen.wait(liveness_s)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{self.name} did not end within {liveness_s} s:\n{self.output}") from None
+        self._reader.join(5)
+        return status
+
+    def succeeds(self):
+        status = self.status()
+        assert status == 0, f"{self.name}: exit status {status}:\n{self.output}"
+        return self.output
+
+    def kill(self, signal_number=signal.SIGKILL):
+        """By pid; it is our child and not reaped yet, so the pid is its own."""
+        if self.running:
+            self._popen.send_signal(signal_number)
+        return self.status()
+
+
+@dataclasses.dataclass
+class Tree:
+    """The programs under test, where every user of a test can execute them."""
+    hawser: Path
+    programs: Path
+
+    @staticmethod
+    def open_to_all(path):
+        return all(parent.stat().st_mode & stat.S_IXOTH for parent in (path, *path.parents))
+
+    @classmethod
+    @contextlib.contextmanager
+    def readable(cls):
+        """The build tree, or a copy of it if it lies where only its owner may go."""
+        if os.geteuid() != 0 or cls.open_to_all(BUILD / "bin"):
+            yield cls(BUILD / "bin" / "hawser", BUILD / "e2e")
+            return
+        with tempfile.TemporaryDirectory(prefix="hawser-e2e-") as copy:
+            os.chmod(copy, 0o755)
+            for part in ("bin/hawser", "bin/hawserd", "lib", "e2e"):
+                source, target = BUILD / part, Path(copy) / part
+                target.parent.mkdir(exist_ok=True)
+                if source.is_dir():
+                    shutil.copytree(source, target, symlinks=True)
+                elif source.exists():
+                    shutil.copy2(source, target)
+            yield cls(Path(copy) / "bin" / "hawser", Path(copy) / "e2e")
+
+
+class Host:
+    """A network namespace with lo and one more interface (IPV4, IPV6), in which programs run as one user."""
+
+    _numbers = itertools.count()
+
+    def __init__(self, tree, user):
+        self.tree, self.user = tree, user
+        self.processes, self._shm = [], self._leavable_files()
+        if os.geteuid() == 0:
+            self.name = f"hwt{os.getpid()}-{next(self._numbers)}"
+            subprocess.run(["ip", "netns", "add", self.name], check=True)
+            self._holder = None
+            self._enter = ["nsenter", f"--net=/run/netns/{self.name}"]
+            self._netns = os.stat(f"/run/netns/{self.name}").st_ino
+        else:
+            self.name = f"user-namespace-{next(self._numbers)}"
+            self._holder = subprocess.Popen(["unshare", "-Urn", "cat"], stdin=subprocess.PIPE)
+            ours = os.stat("/proc/self/ns/net").st_ino
+            self._netns = wait_for("a network namespace of its own", lambda: self._other_netns(self._holder.pid, ours))
+            self._enter = ["nsenter", "--user", "--net", "--preserve-credentials", f"--target={self._holder.pid}"]
+        for command in ("link set lo up", "link add hw0 type veth peer name hw1", f"addr add {IPV4}/24 dev hw0",
+                        f"addr add {IPV6}/64 dev hw0 nodad", "link set hw0 up", "link set hw1 up"):
+            subprocess.run([*self._enter, "ip", *command.split()], check=True)
+
+    @staticmethod
+    def _other_netns(pid, ours):
+        inode = os.stat(f"/proc/{pid}/ns/net").st_ino
+        return inode if inode != ours else None
+
+    # -- programs
+
+    def _as(self, user):
+        return ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"] if user == "nobody" else []
+
+    def start(self, *argv, user=None, env=None, limits=None, administrator=False):
+        """Starts a program in this host. Its pid is the program's own: everything in between execs."""
+        argv = [str(word) for word in argv]
+        environment = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "LANG": "C.UTF-8", "HOME": "/nonexistent", **(env or {})}
+        command = [*self._enter, *([] if administrator else self._as(user or self.user)), *argv]
+        name = " ".join(word.rsplit("/", 1)[-1] if "/" in word else word for word in argv)
+        process = Process(command, name, env=environment, preexec_fn=limits)
+        self.processes.append(process)
+        return process
+
+    def run(self, *argv, **options):
+        """`hawser run -- PROGRAM ARGS…`, started; a PROGRAM of tests/e2e/programs by its name."""
+        program = self.tree.programs / str(argv[0])
+        return self.start(self.tree.hawser, "run", "--", program if program.exists() else argv[0], *argv[1:], **options)
+
+    def hawser(self, *arguments, **options):
+        """`hawser …`, started."""
+        return self.start(self.tree.hawser, *arguments, **options)
+
+    def read(self, path):
+        """A file of this network namespace's /proc."""
+        return subprocess.run([*self._enter, "cat", path], check=True, capture_output=True, text=True).stdout
+
+    # -- what can be observed
+
+    def ids(self):
+        """The connection ids of this host, as `hawser ids` shows them; [] while no agent runs."""
+        process = self.hawser("ids", "--json")
+        self.processes.remove(process)
+        assert process.status() == 0, process.describe()
+        return json.loads(process.output or "{}").get("ids", [])
+
+    def listening(self, server, port):
+        """Waits until `server` listens on `port`."""
+        def look():
+            assert server.running, f"ended before it listened:\n{server.describe()}"
+            return any(i["state"] == "LISTEN" and i["pid"] == server.pid and i["source"].endswith(f":{port}") for i in self.ids())
+        wait_for(f"{server.name} listens on {port}", look)
+
+    def tcp_listening(self, server, port):
+        def look():
+            assert server.running, f"ended before it listened:\n{server.describe()}"
+            return any(re.search(rf":{port:04X} 0+:0000 0A ", self.read(f"/proc/net/{name}")) for name in ("tcp", "tcp6"))
+        wait_for(f"{server.name} listens on TCP {port}", look)
+
+    def pids(self, program=None):
+        """The processes in this network namespace (those of `program` if given), with their command lines."""
+        found = {}
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit() or (self._holder and int(entry.name) == self._holder.pid):
+                continue
+            with contextlib.suppress(OSError):  # it ends while we look
+                if os.stat(entry / "ns" / "net").st_ino != self._netns:
+                    continue
+                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+                if command and (program is None or (entry / "comm").read_text().strip() == program):
+                    found[int(entry.name)] = command
+        return found
+
+    def agent(self):
+        """The pid of this host's hawserd; None if none runs."""
+        agents = self.pids("hawserd")
+        assert len(agents) <= 1, f"more than one agent: {agents}"
+        return next(iter(agents), None)
+
+    @staticmethod
+    def _leavable_files():
+        return {path for place in ("/dev/shm", "/tmp", "/run") for path in Path(place).glob("*hawser*")
+                if not path.name.startswith("hawser-e2e-")}
+
+    def left_behind(self):
+        """What a Hawser that is gone would not leave."""
+        left = [f"process {pid}: {command}" for pid, command in self.pids().items()]
+        left += [f"abstract socket {line.split()[-1]}" for line in self.read("/proc/net/unix").splitlines() if " @" in line]
+        left += [f"UDP {ROCE_PORT} in {name}: {line}" for name in ("udp", "udp6")
+                 for line in self.read(f"/proc/net/{name}").splitlines() if re.search(rf"^\s*\d+: \w+:{ROCE_PORT:04X} ", line)]
+        # Other tests may run beside this one, and theirs come and go.
+        left += [f"file {path}" for path in self._leavable_files() - self._shm if path.exists()]
+        return left
+
+    def close(self, check):
+        for process in self.processes:
+            process.kill()
+        try:
+            if check:
+                seen = collections.deque(maxlen=1)
+                try:
+                    wait_for("nothing is left behind", lambda: seen.append(self.left_behind()) or not seen[0])
+                except AssertionError:
+                    raise AssertionError("left behind:\n  " + "\n  ".join(seen[0])) from None
+        finally:
+            for pid in self.pids():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            if self._holder:
+                self._holder.kill()
+                self._holder.wait()
+            else:
+                subprocess.run(["ip", "netns", "del", self.name], check=False)
+
+
+def run_pair(host, server_argv, client_argv, port, server_ends=True, clients=1):
+    """A server, and clients all at once as soon as it listens; all must succeed. Returns (server, [client…])."""
+    server = host.run(*server_argv)
+    host.listening(server, port)
+    running = [host.run(*client_argv) for _ in range(clients)]
+    for client in running:
+        client.succeeds()
+    if server_ends:
+        server.succeeds()
+    else:
+        assert server.running, server.describe()
+        server.kill()
+    return server, running

@@ -1,0 +1,39 @@
+"""Five datagrams of a hundred are lost (injected under the UDP fabric): programs end right, their data compared."""
+import pytest
+
+from harness import IPV4
+
+PORT = 7471
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_rping(host, seed):
+    lossy = {"HAWSER_FAULT": f"loss=5%,seed={seed}"}
+    server = host.run("rping", "-s", "-a", IPV4, "-V", "-S", 20000, "-C", 100, env=lossy)
+    host.listening(server, 7174)
+    client = host.run("rping", "-c", "-a", IPV4, "-V", "-S", 20000, "-C", 100, env=lossy)
+    assert client.status(240) == 0, client.describe()
+    assert server.status() == 0, server.describe()
+
+
+def test_transfer(host):
+    lossy = {"HAWSER_FAULT": "loss=5%,duplicate=1%,seed=7"}
+    server = host.run("cm_transfer", "server", IPV4, PORT, 4, env=lossy)
+    server.line("^listening")
+    client = host.run("cm_transfer", "client", IPV4, PORT, 4, 100, env=lossy)
+    assert client.status(240) == 0, client.describe()
+    assert server.status(240) == 0, server.describe()
+
+
+def test_a_wrong_plan_is_an_error(host):
+    # Else a test with a typing error would be a run without faults.
+    client = host.run("rping", "-c", "-a", IPV4, "-C", 1, env={"HAWSER_FAULT": "loss=a lot"})
+    assert client.status() != 0 and "HAWSER_FAULT" in client.output
+
+
+def test_first_request_is_sent_again(host):
+    # The client's first datagram is its REQ; the second comes after the CM's timeout (4.6 s).
+    server = host.run("cm_listen", IPV4, PORT)
+    server.line("^listening")
+    client = host.run("cm_connect", IPV4, PORT, env={"HAWSER_FAULT": "nth=0"})
+    client.line("^EVENT RDMA_CM_EVENT_ESTABLISHED 0$")

@@ -1,0 +1,44 @@
+"""Debian's ibverbs-utils, unmodified."""
+import re
+
+import pytest
+
+from harness import IPV4, IPV6
+
+pytestmark = pytest.mark.every_user
+
+
+def gids(host):
+    """{GID: (device, index)} out of ibv_devinfo -v."""
+    found, device = {}, None
+    for line in host.run("ibv_devinfo", "-v").succeeds().splitlines():
+        if match := re.match(r"hca_id:\s*(\S+)", line):
+            device = match[1]
+        elif match := re.match(r"\s*GID\[\s*(\d+)\]:\s*([0-9a-f:.]+)", line):
+            found[match[2]] = (device, int(match[1]))
+    return found
+
+
+def test_ibv_devices_lists_a_device_per_interface(host):
+    lines = host.run("ibv_devices").succeeds().splitlines()[2:]
+    assert len(lines) == 3, lines  # lo and both ends of the veth
+
+
+def test_ibv_devinfo(host):
+    output = host.run("ibv_devinfo", "-v").succeeds()
+    assert output.count("PORT_ACTIVE") == 3
+    assert output.count("Ethernet") == 3
+    assert {"::ffff:127.0.0.1", f"::ffff:{IPV4}", IPV6} <= gids(host).keys()
+    assert "RoCE v2" in output
+
+
+@pytest.mark.parametrize("address, gid", [("127.0.0.1", "::ffff:127.0.0.1"), (IPV4, f"::ffff:{IPV4}"), (IPV6, IPV6)])
+@pytest.mark.parametrize("events", [False, True])
+def test_ibv_rc_pingpong(host, address, gid, events):
+    device, index = gids(host)[gid]
+    common = ["ibv_rc_pingpong", "-d", device, "-g", index, "-c", *(["-e"] if events else [])]
+    server = host.run(*common)
+    host.tcp_listening(server, 18515)
+    client = host.run(*common, address)
+    assert "1000 iters" in client.succeeds()
+    assert "1000 iters" in server.succeeds()
