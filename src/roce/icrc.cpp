@@ -1,9 +1,9 @@
 #include "roce/icrc.hpp"
 
-#include <isa-l/crc.h>
-
 #include <algorithm>
 #include <array>
+
+#include <isa-l/crc.h>
 
 #include "base/assert.hpp"
 #include "base/types.hpp"

@@ -64,12 +64,8 @@ void describe_ieth(Io& io, T& m) {
   io.field(0, 0, 32, m.rkey);
 }
 // Immediate data is not a number to us: its bytes are kept in their order.
-void describe_imm(WireReader& io, ImmDt& m) {
-  io.bytes(0, std::as_writable_bytes(std::span(&m.data, 1)));
-}
-void describe_imm(WireWriter& io, const ImmDt& m) {
-  io.bytes(0, std::as_bytes(std::span(&m.data, 1)));
-}
+void describe_imm(WireReader& io, ImmDt& m) { io.bytes(0, std::as_writable_bytes(std::span(&m.data, 1))); }
+void describe_imm(WireWriter& io, const ImmDt& m) { io.bytes(0, std::as_bytes(std::span(&m.data, 1))); }
 
 // --- Which extended headers follow the BTH (IBTA table 38), in this order.
 
@@ -90,31 +86,23 @@ constexpr Layout rc_layout(Operation operation) {
     case Operation::send_only:
     case Operation::write_middle:
     case Operation::write_last:
-    case Operation::read_response_middle:
-      return {.known = true};
+    case Operation::read_response_middle: return {.known = true};
     case Operation::send_last_imm:
     case Operation::send_only_imm:
-    case Operation::write_last_imm:
-      return {.known = true, .imm = true};
+    case Operation::write_last_imm: return {.known = true, .imm = true};
     case Operation::send_last_inv:
-    case Operation::send_only_inv:
-      return {.known = true, .ieth = true};
+    case Operation::send_only_inv: return {.known = true, .ieth = true};
     case Operation::write_first:
     case Operation::write_only:
-    case Operation::read_request:
-      return {.known = true, .reth = true};
-    case Operation::write_only_imm:
-      return {.known = true, .reth = true, .imm = true};
+    case Operation::read_request: return {.known = true, .reth = true};
+    case Operation::write_only_imm: return {.known = true, .reth = true, .imm = true};
     case Operation::read_response_first:
     case Operation::read_response_last:
     case Operation::read_response_only:
-    case Operation::acknowledge:
-      return {.known = true, .aeth = true};
-    case Operation::atomic_acknowledge:
-      return {.known = true, .aeth = true, .atomic_ack_eth = true};
+    case Operation::acknowledge: return {.known = true, .aeth = true};
+    case Operation::atomic_acknowledge: return {.known = true, .aeth = true, .atomic_ack_eth = true};
     case Operation::cmp_swap:
-    case Operation::fetch_add:
-      return {.known = true, .atomic_eth = true};
+    case Operation::fetch_add: return {.known = true, .atomic_eth = true};
   }
   return {};
 }
@@ -231,9 +219,7 @@ void encode_extended(const Packet& packet, Encoder& out) {
   }
 }
 
-constexpr std::size_t pad_of(std::size_t bytes) {
-  return (4 - bytes % 4) % 4;
-}
+constexpr std::size_t pad_of(std::size_t bytes) { return (4 - bytes % 4) % 4; }
 
 }  // namespace
 

@@ -33,8 +33,8 @@ class RcHost {
   virtual std::optional<RecvWork> take_receive() = 0;
   virtual void complete_send(const Completion& completion) = 0;
   virtual void complete_receive(const Completion& completion) = 0;
-  // Where the engine writes the next datagram: at least fabric::datagram_bytes_max bytes, valid until transmit() of
-  // that datagram, which is called before the next datagram_buffer(). Empty: the engine uses a buffer of its own, and
+  // Where the engine writes the next datagram: at least fabric::datagram_bytes_max bytes. It asks for the next buffer
+  // only after it transmitted the datagram in this one or gave it up. Empty: the engine uses a buffer of its own, and
   // transmit() must copy what it keeps.
   virtual std::span<std::byte> datagram_buffer() { return {}; }
   // Sent in this order; may be batched until the owner's lock is released.
@@ -47,9 +47,13 @@ class RcHost {
   // The send queue has drained after SQD.
   virtual void send_queue_drained() = 0;
   [[nodiscard]] virtual rt::Time now() const = 0;
+  // The peer's process is alive but does not run (SIGSTOP, a debugger; DESIGN 1): a timeout then costs no retry.
+  [[nodiscard]] virtual bool peer_is_stopped() const { return false; }
   // The UDP source port of what transmit() sends (Fabric::source_port()): the ICRC covers it.
   [[nodiscard]] virtual std::uint16_t source_port() const = 0;
 };
+
+class Outbox;
 
 // Attributes as modify-QP gives them, in IBTA's encodings.
 struct RcAttributes {
@@ -119,9 +123,11 @@ class RcQp {
  private:
   class Requester;
   class Responder;
+  RcAttributes attributes_;
+  RcCounters counters_;
+  std::unique_ptr<Outbox> outbox_;
   std::unique_ptr<Requester> requester_;
   std::unique_ptr<Responder> responder_;
-  RcCounters counters_;
 };
 
 }  // namespace hawser::roce

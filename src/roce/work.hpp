@@ -1,8 +1,9 @@
 // Work requests and completions as the protocol engines see them. Values are those of verbs.h, so that abi copies them.
 #pragma once
 
-#include <boost/container/small_vector.hpp>
 #include <cstdint>
+
+#include <boost/container/small_vector.hpp>
 
 #include "base/types.hpp"
 
