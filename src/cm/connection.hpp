@@ -12,11 +12,14 @@ namespace hawser::cm {
 
 class Manager;
 class Connection;
+class Endpoint;  // the state machine behind a Connection; private to the room
 
 // Called by the dispatcher, one event at a time per connection, with no lock of cm held. A result ≠ 0 destroys the
 // connection after the handler returned (a negative errno; for req_received -ENOMEM means "drop silently", everything
-// else REJ 28). For req_received `connection` is the new one, born for the REQ, and `listener` says whose handler this
-// is; the handler may install another handler on it with set_handler() before it returns 0.
+// else REJ 28). For req_received `connection` is the new one, born for the REQ, and the handler is a listener's: it may
+// install another handler on the connection with set_handler() before it returns 0, else its own stays. There the
+// result -EADDRNOTAVAIL says "not for my address" and offers the REQ to the next listener that shares the service, if
+// any; such a handler must have kept no pointer to the connection.
 using Handler = std::function<int(Connection& connection, const Event& event)>;
 
 // Thread-safe: entry points may run concurrently with the handler; among each other they are the caller's duty.
@@ -50,10 +53,10 @@ class Connection {
 
  private:
   friend class Manager;
-  struct Impl;
-  explicit Connection(std::unique_ptr<Impl> impl);
-  ~Connection();
-  std::unique_ptr<Impl> impl_;
+  friend class Endpoint;
+  explicit Connection(std::shared_ptr<Endpoint> endpoint) : endpoint_(std::move(endpoint)) {}
+  ~Connection() = default;
+  const std::shared_ptr<Endpoint> endpoint_;
 };
 
 }  // namespace hawser::cm

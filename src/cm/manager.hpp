@@ -33,10 +33,23 @@ struct Counters {
       duplicates{}, stale{}, rejects_sent{}, malformed{}, unmatched{}, dropped_queue_full{}, window_waits{};
 };
 
+struct Limits {
+  unsigned window_places = 64;    // outstanding requests per destination (REQs; REPs and DREQs have as many again)
+  std::size_t inbox_mads = 4096;  // MADs that wait for the dispatcher; more are dropped and counted
+};
+
+// How much is kept at the moment; all 0 when everything ended.
+struct Usage {
+  std::size_t connections{}, remote_ids{}, remote_qpns{}, awaiting_rtu{}, requests{}, timewait{}, listeners{};
+  bool operator==(const Usage&) const = default;
+};
+
+struct Core;  // private to the room
+
 // Thread-safe.
 class Manager {
  public:
-  Manager(rt::Dispatcher& dispatcher, MadSender& sender, CommIdSpace& ids);
+  Manager(rt::Dispatcher& dispatcher, MadSender& sender, CommIdSpace& ids, const Limits& limits = {});
   ~Manager();  // every connection must be destroyed; those in timewait end with it
 
   [[nodiscard]] Result<Connection*> create(Handler handler);
@@ -46,9 +59,9 @@ class Manager {
   void destroy(Connection* connection, int reason = 0);
 
   // Connections for REQs to `service_id` on `device` (every device if null). Listeners with the same device and service
-  // are shared: `handler` decides by address. EINVAL if another handler token holds the service exclusively. [spec 1.9:
-  // shared service ids]. The listener is reference counted: unlisten() returns at once, a REQ that is being handled
-  // keeps what it needs [spec 2.6].
+  // share it: a REQ is offered to one after the other until a handler takes or refuses it (see Handler) [spec 1.9].
+  // EINVAL without a handler. The listener is reference counted: a REQ that is being handled keeps what it needs
+  // [spec 2.6].
   class Listener;
   [[nodiscard]] Result<std::shared_ptr<Listener>> listen(verbs::DevicePtr device, ServiceId service_id,
                                                          Handler handler);
@@ -60,10 +73,10 @@ class Manager {
   // The first request arrived on this QP before the RTU: the connection is established (async event COMM_EST).
   void on_communication_established(Qpn local_qpn);
   [[nodiscard]] Counters counters() const;
+  [[nodiscard]] Usage usage() const;
 
  private:
-  struct Impl;
-  std::unique_ptr<Impl> impl_;
+  std::unique_ptr<Core> core_;
 };
 
 }  // namespace hawser::cm

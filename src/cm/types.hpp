@@ -45,6 +45,7 @@ enum class RejectReason : std::uint16_t {
   stale_connection = 10,
   invalid_gid = 12,
   invalid_alt_gid = 18,
+  invalid_mtu = 26,
   consumer_defined = 28,
   vendor_option = 35,
 };

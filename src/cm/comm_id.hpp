@@ -1,0 +1,21 @@
+// A communication id while somebody needs it: its connection, or a timewait entry that outlives the connection.
+#pragma once
+
+#include "cm/manager.hpp"
+
+namespace hawser::cm {
+
+class CommIdLease {
+ public:
+  CommIdLease(CommIdSpace& space, CommId id) : id(id), space_(space) {}
+  ~CommIdLease() { space_.release(id); }
+  CommIdLease(const CommIdLease&) = delete;
+  CommIdLease& operator=(const CommIdLease&) = delete;
+
+  const CommId id;
+
+ private:
+  CommIdSpace& space_;
+};
+
+}  // namespace hawser::cm

@@ -1,0 +1,63 @@
+#include "cm/types.hpp"
+
+namespace hawser::cm {
+
+const char* name(State state) {
+  switch (state) {
+    case State::idle: return "IDLE";
+    case State::listen: return "LISTEN";
+    case State::req_sent: return "REQ_SENT";
+    case State::req_rcvd: return "REQ_RCVD";
+    case State::mra_req_sent: return "MRA_REQ_SENT";
+    case State::mra_req_rcvd: return "MRA_REQ_RCVD";
+    case State::rep_sent: return "REP_SENT";
+    case State::rep_rcvd: return "REP_RCVD";
+    case State::mra_rep_sent: return "MRA_REP_SENT";
+    case State::mra_rep_rcvd: return "MRA_REP_RCVD";
+    case State::established: return "ESTABLISHED";
+    case State::dreq_sent: return "DREQ_SENT";
+    case State::dreq_rcvd: return "DREQ_RCVD";
+    case State::timewait: return "TIMEWAIT";
+    case State::sidr_req_sent: return "SIDR_REQ_SENT";
+    case State::sidr_req_rcvd: return "SIDR_REQ_RCVD";
+  }
+  return "unknown";
+}
+
+const char* name(RejectReason reason) {
+  switch (reason) {
+    case RejectReason::no_qp: return "no QP";
+    case RejectReason::no_resources: return "no resources";
+    case RejectReason::timeout: return "timeout";
+    case RejectReason::unsupported: return "unsupported";
+    case RejectReason::invalid_comm_id: return "invalid communication id";
+    case RejectReason::invalid_service_id: return "invalid service id";
+    case RejectReason::stale_connection: return "stale connection";
+    case RejectReason::invalid_gid: return "invalid GID";
+    case RejectReason::invalid_alt_gid: return "invalid alternate GID";
+    case RejectReason::invalid_mtu: return "invalid MTU";
+    case RejectReason::consumer_defined: return "consumer defined";
+    case RejectReason::vendor_option: return "vendor option not supported";
+  }
+  return "unknown";
+}
+
+const char* name(EventKind kind) {
+  switch (kind) {
+    case EventKind::req_received: return "REQ_RECEIVED";
+    case EventKind::req_error: return "REQ_ERROR";
+    case EventKind::rep_received: return "REP_RECEIVED";
+    case EventKind::rep_error: return "REP_ERROR";
+    case EventKind::rtu_received: return "RTU_RECEIVED";
+    case EventKind::user_established: return "USER_ESTABLISHED";
+    case EventKind::mra_received: return "MRA_RECEIVED";
+    case EventKind::rej_received: return "REJ_RECEIVED";
+    case EventKind::dreq_received: return "DREQ_RECEIVED";
+    case EventKind::dreq_error: return "DREQ_ERROR";
+    case EventKind::drep_received: return "DREP_RECEIVED";
+    case EventKind::timewait_exit: return "TIMEWAIT_EXIT";
+  }
+  return "unknown";
+}
+
+}  // namespace hawser::cm
