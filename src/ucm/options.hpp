@@ -1,0 +1,23 @@
+// SET_OPTION's arguments [spec 6.2 no. 14].
+#pragma once
+
+#include <cstddef>
+#include <span>
+
+#include "base/result.hpp"
+#include "cm/types.hpp"
+
+namespace hawser::ucm {
+
+struct Option {
+  enum class Kind : std::uint8_t { tos, reuse_address, af_only, ack_timeout, path };
+  Kind kind{};
+  std::uint8_t byte{};  // tos, ack_timeout
+  bool flag{};          // reuse_address, af_only
+  cm::Path path;        // without its device
+};
+
+// EINVAL: wrong length, or no usable path record; ENOSYS: unknown level or name.
+[[nodiscard]] Result<Option> parse_option(int level, int name, std::span<const std::byte> value);
+
+}  // namespace hawser::ucm
