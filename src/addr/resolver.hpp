@@ -36,7 +36,7 @@ class Request {
   std::unique_ptr<State> state_;
 };
 
-// Thread-safe.
+// Thread-safe. Asks the network view with no lock held.
 class Resolver {
  public:
   Resolver(rt::Dispatcher& dispatcher, NetworkView& network);
@@ -54,6 +54,7 @@ class Resolver {
   void on_neighbour(const NeighbourChange& change);
 
  private:
+  friend class Request;
   struct State;
   std::unique_ptr<State> state_;
 };

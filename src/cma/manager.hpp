@@ -15,6 +15,8 @@
 
 namespace hawser::cma {
 
+class Core;
+
 // What the connection manager stands on; all of it outlives the Manager.
 struct Services {
   rt::Dispatcher& dispatcher;
@@ -40,11 +42,15 @@ class Manager {
 
   // From addr's observer: a neighbour changed its MAC [spec 1.5].
   void on_neighbour(const addr::NeighbourChange& change);
+  // An interface goes on with another MAC (a bond failed over): ADDR_CHANGE on the ids of its device.
+  void on_address_change(std::uint32_t interface);
 
-  class Impl;
+  // The contract checker (HAWSER_CHECK=1); to be set up before the first id.
+  [[nodiscard]] Contract& contract();
+  [[nodiscard]] std::size_t live_ids() const;
 
  private:
-  std::unique_ptr<Impl> impl_;
+  std::unique_ptr<Core> core_;
 };
 
 }  // namespace hawser::cma

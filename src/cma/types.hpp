@@ -79,8 +79,8 @@ struct Event {
     std::span<const std::byte> private_data;  // the message's full field, zero padded
     std::uint8_t responder_resources{}, initiator_depth{}, flow_control{}, retry_count{}, rnr_retry_count{}, srq{};
     Qpn qpn;
-  } conn;
-  cm::Ece ece;
+  } conn{};
+  cm::Ece ece{};
 };
 
 }  // namespace hawser::cma

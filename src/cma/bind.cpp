@@ -1,0 +1,94 @@
+// bind_addr and the automatic bind of resolve_addr and listen [spec 1.4, 1.7, 1.8].
+#include <algorithm>
+
+#include "cma/core.hpp"
+#include "cma/id.hpp"
+#include "cma/loopback.hpp"
+
+namespace hawser::cma {
+
+#define HW_CALL_SITE __builtin_return_address(0)
+
+Status Id::bind_addr(const SocketAddress& address) {
+  Entered entered(contract_, Entry::bind_addr, HW_CALL_SITE);
+  return bind(address, {});
+}
+
+// IDLE → BINDING → ADDR_BOUND. The first step proves IDLE and claims the id for us: nothing of it is written before
+// [spec 3.2 I2, I3], and ADDR_BOUND is published only when it is true (DESIGN 4, rule 8). `destination` is known to an
+// automatic bind of resolve_addr; it decides which ephemeral ports may be shared [spec 4 #36].
+Status Id::bind(const SocketAddress& source, const SocketAddress& destination) {
+  if (source.family != Family::inet && source.family != Family::inet6) return fail(EAFNOSUPPORT);
+  if (!move<State::idle, State::binding>()) return fail(EINVAL);
+  if (Status acquired = acquire(source, destination); !acquired) {
+    core_.detach(*this);
+    release_port();
+    {
+      rt::Lock lock(data_mutex_);
+      source_ = destination_ = {};
+      write_ledger_addresses();
+    }
+    if (!move<State::binding, State::idle>()) return fail(ENODEV);
+    return acquired;
+  }
+  // Only its device's removal can have taken the id meanwhile.
+  if (!move<State::binding, State::addr_bound>()) return fail(ENODEV);
+  return {};
+}
+
+// The device that owns a specific address, and the port. What it got is recorded on the id, so whoever undoes it needs
+// no history.
+Status Id::acquire(const SocketAddress& source, const SocketAddress& destination) {
+  if (Status bindable = check_bindable(source); !bindable) return bindable;
+  if (!source.ip.is_any()) {
+    const verbs::DevicePtr device = core_.services.devices.find_by_address(gid_of(source.ip), source.scope_id);
+    if (device == nullptr) return fail(ENODEV);
+    if (Status attached = core_.attach(*this, device); !attached) return attached;
+  }
+  PortRequest request{.space = port_space_, .source = source, .destination = destination};
+  request.v6_only = v6_only(source);
+  request.may_bind_privileged = core_.services.network.may_bind_privileged();
+  {
+    rt::Lock lock(data_mutex_);
+    request.reuse = options_.reuse_address;
+  }
+  const auto binding = core_.services.ports.bind(request);
+  if (!binding) return fail(binding.error());
+  rt::Lock lock(data_mutex_);
+  port_ = binding->handle;
+  source_ = source;
+  source_.port = binding->port;
+  destination_ = destination;
+  write_ledger_addresses();
+  return {};
+}
+
+// EINVAL, EADDRNOTAVAIL, ENODEV as [spec 1.4], before anything is taken.
+Status Id::check_bindable(const SocketAddress& source) const {
+  if (source.ip.is_any()) return {};
+  const bool scoped = source.family == Family::inet6 && source.ip.is_link_local();
+  if (scoped && source.scope_id == 0) return fail(EINVAL);
+  const auto interfaces = core_.services.network.interfaces();
+  const auto owns = [&](const verbs::InterfaceSnapshot& interface) {
+    if (scoped && interface.index != source.scope_id) return false;
+    if (interface.loopback && source.ip.is_v4() && source.ip.is_loopback()) return true;
+    return std::ranges::find(interface.addresses, source.ip) != interface.addresses.end();
+  };
+  if (scoped && std::ranges::find(interfaces, source.scope_id, &verbs::InterfaceSnapshot::index) == interfaces.end()) {
+    return fail(ENODEV);
+  }
+  if (std::ranges::none_of(interfaces, owns)) return fail(EADDRNOTAVAIL);
+  if (port_space_ == PortSpace::ipoib) return fail(EINVAL);  // no interface of ours is InfiniBand
+  return {};
+}
+
+void Id::release_port() {
+  PortHandle port = 0;
+  {
+    rt::Lock lock(data_mutex_);
+    std::swap(port, port_);
+  }
+  if (port != 0) core_.services.ports.release(port);
+}
+
+}  // namespace hawser::cma

@@ -1,0 +1,175 @@
+// connect, accept, reject, disconnect, notify, QP attributes [spec 1.4, 1.10, 5.7, 5.9].
+#include <algorithm>
+
+#include "cma/core.hpp"
+#include "cma/id.hpp"
+
+namespace hawser::cma {
+
+#define HW_CALL_SITE __builtin_return_address(0)
+
+namespace {
+
+constexpr std::uint8_t cm_response_timeout = 20;  // [spec 1.12]
+constexpr std::uint8_t max_cm_retries = 15;
+constexpr std::size_t rep_user_data_bytes = 196;
+constexpr std::size_t rej_user_data_bytes = 148;
+
+std::uint8_t three_bits(std::uint8_t count) { return std::min<std::uint8_t>(count, 7); }
+
+}  // namespace
+
+// The whole call under the handler_mutex: no handler sees a CONNECT that is taken back, and no event overtakes the call
+// [spec 3.1].
+Status Id::connect(const ConnParam& param) {
+  if (!contract_.allowed_here(Entry::connect, HW_CALL_SITE)) return fail(EDEADLK);
+  Entered entered(contract_, Entry::connect, HW_CALL_SITE);
+  rt::Lock lock(handler_mutex_);
+  const Status connected = connect_under_lock(param);
+  entered.leave();  // once unlocked, a handler may end the id
+  return connected;
+}
+
+Status Id::connect_locked(const ConnParam& param) {
+  handler_mutex_.assert_held();
+  Entered entered(contract_, Entry::connect_locked, HW_CALL_SITE);
+  return connect_under_lock(param);
+}
+
+Status Id::connect_under_lock(const ConnParam& param) {
+  if (qp_type_ == QpType::ud) return fail(EOPNOTSUPP);  // SIDR
+  if (!move<State::route_resolved, State::connect>()) return fail(EINVAL);
+  Status sent = send_request(param);
+  if (!sent && !move<State::connect, State::route_resolved>()) HW_BUG("cma-connect-left-under-lock");
+  return sent;
+}
+
+Status Id::send_request(const ConnParam& param) {
+  cm::ReqParam req;
+  PrivateHeader header;
+  {
+    rt::Lock lock(data_mutex_);
+    if (!has_path_) return fail(EINVAL);
+    req.path = path_;
+    req.service_id = service_id(destination_.port);
+    req.qpn = param.qpn.value != 0 ? param.qpn : qpn_;
+    req.srq = param.srq || srq_;
+    header = {.v4 = source_.family == Family::inet,
+              .source_port = source_.port,
+              .source = source_.ip,
+              .destination = destination_.ip};
+  }
+  const auto private_data = with_private_header(header, param.private_data);
+  if (!private_data) return fail(private_data.error());
+  req.private_data = *private_data;
+  req.starting_psn = starting_psn_;
+  req.responder_resources = param.responder_resources;
+  req.initiator_depth = param.initiator_depth;
+  req.flow_control = param.flow_control;
+  req.retry_count = three_bits(param.retry_count);
+  req.rnr_retry_count = three_bits(param.rnr_retry_count);
+  req.remote_cm_response_timeout = req.local_cm_response_timeout = cm_response_timeout;
+  req.max_cm_retries = max_cm_retries;
+  req.ece = param.ece;
+
+  const auto created =
+      core_.services.connections.create([this](cm::Connection&, const cm::Event& event) { return on_cm_event(event); });
+  if (!created) return fail(created.error());
+  cm::Connection* const connection = *created;
+  connection->context = this;
+  connection->attach_ledger(record_);
+  set_connection(connection);
+  Status sent = connection->send_req(req);
+  if (!sent) {
+    set_connection(nullptr);
+    connection->set_handler([](cm::Connection&, const cm::Event&) { return 0; });
+    connection->attach_ledger(nullptr);
+    core_.orphan(connection);
+  }
+  return sent;
+}
+
+Status Id::accept(const ConnParam* param) {
+  handler_mutex_.assert_held();
+  Entered entered(contract_, Entry::accept, HW_CALL_SITE);
+  if (state() != State::connect) return fail(EINVAL);
+  if (qp_type_ == QpType::ud) return fail(EOPNOTSUPP);
+  cm::Connection* const lower = connection();
+  if (lower == nullptr) return fail(EINVAL);
+  Status sent = send_response(*lower, param);
+  if (!sent) {
+    // The peer must not wait for ever; the error that counts is the first one.
+    static_cast<void>(lower->send_rej(static_cast<std::uint16_t>(cm::RejectReason::consumer_defined), {}, {}));
+  }
+  return sent;
+}
+
+// The answer to a request (REP), or to a response (RTU) when there is no parameter.
+Status Id::send_response(cm::Connection& connection, const ConnParam* param) {
+  if (param == nullptr) return connection.send_rtu({});
+  if (param->private_data.size() > rep_user_data_bytes) return fail(EINVAL);
+  cm::RepParam rep;
+  {
+    rt::Lock lock(data_mutex_);
+    rep.qpn = param->qpn.value != 0 ? param->qpn : qpn_;
+    rep.srq = param->srq || srq_;
+    cm::update(record_, [&](cm::LedgerRecord& r) { r.local_qpn = rep.qpn.value; });
+  }
+  rep.private_data = param->private_data;
+  rep.starting_psn = starting_psn_;
+  rep.responder_resources = param->responder_resources;
+  rep.initiator_depth = param->initiator_depth;
+  rep.flow_control = param->flow_control;
+  rep.rnr_retry_count = three_bits(param->rnr_retry_count);
+  rep.ece = param->ece;
+  return connection.send_rep(rep);
+}
+
+Status Id::reject(std::uint16_t reason, std::span<const std::byte> private_data) {
+  Entered entered(contract_, Entry::reject, HW_CALL_SITE);
+  cm::Connection* const lower = connection();
+  if (lower == nullptr || private_data.size() > rej_user_data_bytes) return fail(EINVAL);
+  return lower->send_rej(reason, {}, private_data);
+}
+
+Status Id::disconnect() {
+  Entered entered(contract_, Entry::disconnect, HW_CALL_SITE);
+  cm::Connection* const lower = connection();
+  if (lower == nullptr) return fail(EINVAL);
+  entered.leave();  // the answer's handler may end the id
+  // Whichever of the two fits; 0 even when neither does [spec 1.4].
+  if (!lower->send_dreq({})) static_cast<void>(lower->send_drep({}));
+  return {};
+}
+
+Status Id::notify_established() {
+  Entered entered(contract_, Entry::notify_established, HW_CALL_SITE);
+  cm::Connection* const lower = connection();
+  if (lower == nullptr) return fail(EINVAL);
+  entered.leave();
+  return lower->notify_established();
+}
+
+Result<cm::QpAttributes> Id::qp_attributes(cm::QpTarget target) const {
+  cm::Connection* lower = nullptr;
+  Options options;
+  cm::QpAttributes attributes;
+  {
+    rt::Lock lock(data_mutex_);
+    if (device_ == nullptr) return fail(EINVAL);
+    lower = connection_;
+    options = options_;
+  }
+  if (lower == nullptr || qp_type_ == QpType::ud) return attributes;  // what INIT needs, whatever was asked [spec 1.4]
+  const auto from_cm = lower->qp_attributes(target);
+  if (!from_cm) return from_cm;
+  attributes = *from_cm;
+  if (target == cm::QpTarget::rtr) {
+    attributes.receive_psn = starting_psn_;
+    if (options.min_rnr_timer) attributes.min_rnr_timer = *options.min_rnr_timer;
+  }
+  if (target == cm::QpTarget::rts && options.ack_timeout) attributes.timeout = *options.ack_timeout;
+  return attributes;
+}
+
+}  // namespace hawser::cma

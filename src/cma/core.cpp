@@ -1,0 +1,57 @@
+#include "cma/core.hpp"
+
+namespace hawser::cma {
+
+Core::Core(Services given)
+    : services(given), device_work_([this] { run_device_changes(); }), orphan_work_([this] { end_orphans(); }) {
+  observer_ = services.devices.add_observer(
+      [this](const verbs::DevicePtr& device, verbs::DeviceChange change) { on_device_change(device, change); });
+}
+
+Core::~Core() {
+  services.devices.remove_observer(observer_);
+  static_cast<void>(services.dispatcher.cancel_sync(device_work_));
+  static_cast<void>(services.dispatcher.cancel_sync(orphan_work_));
+  end_orphans();
+  rt::Lock lock(mutex_);
+  HW_ASSERT(live_ids_ == 0, "cma-manager-destroyed-with-ids");
+  HW_ASSERT(listening_.empty() && wildcards_.empty(), "cma-manager-destroyed-with-listeners");
+}
+
+Id* Core::create(PortSpace space, QpType qp_type, Handler handler, void* context) {
+  return new Id(*this, space, qp_type, std::make_shared<const Handler>(std::move(handler)), context);
+}
+
+void Core::orphan(cm::Connection* connection) {
+  {
+    rt::Lock lock(mutex_);
+    orphans_.push_back(connection);
+  }
+  static_cast<void>(services.dispatcher.post(orphan_work_));
+}
+
+void Core::end_orphans() {
+  std::vector<cm::Connection*> orphans;
+  {
+    rt::Lock lock(mutex_);
+    orphans.swap(orphans_);
+  }
+  for (cm::Connection* connection : orphans) services.connections.destroy(connection);
+}
+
+void Core::count_birth() {
+  rt::Lock lock(mutex_);
+  ++live_ids_;
+}
+
+void Core::count_death() {
+  rt::Lock lock(mutex_);
+  --live_ids_;
+}
+
+std::size_t Core::live_ids() const {
+  rt::Lock lock(mutex_);
+  return live_ids_;
+}
+
+}  // namespace hawser::cma

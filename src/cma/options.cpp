@@ -1,0 +1,70 @@
+// Options of an id [spec 1.14]; states and errnos as [spec 1.4].
+#include "cma/core.hpp"
+#include "cma/id.hpp"
+
+namespace hawser::cma {
+
+#define HW_CALL_SITE __builtin_return_address(0)
+
+Status Id::set_reuse_address(bool reuse) {
+  Entered entered(contract_, Entry::set_option, HW_CALL_SITE);
+  // One snapshot decides [spec 3.4 I7]; a listen that slips in between is caught by the arbiter, which is where the
+  // flag counts once a port is bound [spec 3.3 I4].
+  const State now = state();
+  if (now == State::listen || (now != State::idle && !reuse)) return fail(EINVAL);
+  PortHandle port = 0;
+  {
+    rt::Lock lock(data_mutex_);
+    port = port_;
+  }
+  if (port != 0) {
+    if (Status changed = core_.services.ports.set_reuse(port, reuse); !changed) return changed;
+  }
+  rt::Lock lock(data_mutex_);
+  options_.reuse_address = reuse;
+  return {};
+}
+
+Status Id::set_af_only(bool only) {
+  Entered entered(contract_, Entry::set_option, HW_CALL_SITE);
+  const State now = state();
+  if (now != State::idle && now != State::addr_bound) return fail(EINVAL);
+  rt::Lock lock(data_mutex_);
+  options_.v6_only = only;
+  return {};
+}
+
+Status Id::set_service_type(std::uint8_t tos) {
+  Entered entered(contract_, Entry::set_option, HW_CALL_SITE);
+  rt::Lock lock(data_mutex_);
+  options_.service_type = tos;
+  return {};
+}
+
+Status Id::set_ack_timeout(std::uint8_t timeout) {
+  Entered entered(contract_, Entry::set_option, HW_CALL_SITE);
+  if (qp_type_ != QpType::rc && qp_type_ != QpType::xrc_ini) return fail(EINVAL);
+  rt::Lock lock(data_mutex_);
+  options_.ack_timeout = timeout;
+  return {};
+}
+
+Status Id::set_min_rnr_timer(std::uint8_t timer) {
+  Entered entered(contract_, Entry::set_option, HW_CALL_SITE);
+  if (timer > 31) return fail(EINVAL);
+  if (qp_type_ != QpType::rc && qp_type_ != QpType::xrc_tgt) return fail(EINVAL);
+  rt::Lock lock(data_mutex_);
+  options_.min_rnr_timer = timer;
+  return {};
+}
+
+bool Id::v6_only(const SocketAddress& source) const {
+  if (source.family == Family::inet) return true;
+  {
+    rt::Lock lock(data_mutex_);
+    if (options_.v6_only) return *options_.v6_only;
+  }
+  return core_.services.network.bind_v6_only();
+}
+
+}  // namespace hawser::cma

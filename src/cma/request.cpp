@@ -1,0 +1,131 @@
+// A REQ arrives [spec 1.5, 1.7 (last bullet), 1.9 (demux), 2.6].
+#include <algorithm>
+
+#include "cma/core.hpp"
+#include "cma/id.hpp"
+
+namespace hawser::cma {
+namespace {
+
+constexpr std::uint8_t mra_service_timeout = 24;  // [spec 1.12]
+
+Event request(const cm::Event& event) {
+  Event up{.type = EventType::connect_request};
+  up.conn.private_data = event.private_data.subspan(private_header_bytes);
+  up.conn.responder_resources = event.req.initiator_depth;  // the peer's depth is what we must be ready for [spec 5.7]
+  up.conn.initiator_depth = event.req.responder_resources;
+  up.conn.flow_control = event.req.flow_control;
+  up.conn.retry_count = event.req.retry_count;
+  up.conn.rnr_retry_count = event.req.rnr_retry_count;
+  up.conn.srq = event.req.srq;
+  up.conn.qpn = event.req.remote_qpn;
+  up.ece = event.req.ece;
+  return up;
+}
+
+bool answers_for(const SocketAddress& source, bool v6_only, const PrivateHeader& header, std::uint32_t interface) {
+  const bool same_family = (source.family == Family::inet) == header.v4;
+  if (source.ip.is_any()) return same_family || !v6_only;
+  if (!same_family || source.ip != header.destination) return false;
+  return !source.ip.is_link_local() || source.scope_id == interface;
+}
+
+}  // namespace
+
+// From cm's dispatcher context. The result decides what the peer hears: -ENOMEM nothing (the backlog is full, it may
+// try again), any other error REJ 28 [spec 7 I22].
+int Core::on_request(const verbs::DevicePtr& device, ServiceId service, cm::Connection& connection,
+                     const cm::Event& event) {
+  if (event.kind != cm::EventKind::req_received) return 0;
+  const auto header = PrivateHeader::parse(event.private_data);
+  if (!header) return -errno_of(header);
+  if (const Status reachable = check_reverse_route(device, *header); !reachable) return -errno_of(reachable);
+  Id* const listener = find_listener(device, service, *header);
+  if (listener == nullptr) return -EADDRNOTAVAIL;
+  const int result = deliver_request(*listener, device, service, *header, connection, event);
+  listener->put();
+  return result;
+}
+
+// The first whose address matches [spec 1.9]. The reference keeps it while the request is handled, whoever else shares
+// the service [spec 2.6 step 1].
+Id* Core::find_listener(const verbs::DevicePtr& device, ServiceId service, const PrivateHeader& header) {
+  rt::Lock lock(mutex_);
+  const auto found = listening_.find(ServiceKey{device.get(), service});
+  if (found == listening_.end()) return nullptr;
+  for (const Listening& entry : found->second.ids) {
+    if (!answers_for(entry.source, entry.v6_only, header, device->interface_index())) continue;
+    entry.id->get();
+    return entry.id;
+  }
+  return nullptr;
+}
+
+// Would we answer through the device that the request came in by? [spec 1.7]
+Status Core::check_reverse_route(const verbs::DevicePtr& device, const PrivateHeader& header) {
+  const IpAddress& peer = header.source;
+  const IpAddress& self = header.destination;
+  if (peer.is_any() || peer.is_multicast() || self.is_any() || self.is_multicast()) return fail(EHOSTUNREACH);
+  if (device->is_loopback()) return {};
+  if (peer.is_loopback() || self.is_loopback()) return fail(EHOSTUNREACH);
+  const std::uint32_t scope = peer.is_link_local() ? device->interface_index() : 0;
+  const auto route = services.network.route(peer, self, scope);
+  if (!route) return fail(EHOSTUNREACH);
+  // Our own addresses are reached from any device: the datagrams go through lo [spec 4 #23].
+  if (!route->local && route->interface != device->interface_index()) return fail(EHOSTUNREACH);
+  return {};
+}
+
+// Both handler_mutexes are held while the handler sees the child: nobody gets at it before it is complete [spec 2.6].
+int Core::deliver_request(Id& listener, const verbs::DevicePtr& device, ServiceId service, const PrivateHeader& header,
+                          cm::Connection& connection, const cm::Event& event) {
+  rt::UniqueLock parent(listener.handler_mutex_);
+  if (listener.state() != State::listen) return -ECONNABORTED;
+  if (listener.qp_type_ != QpType::rc && listener.qp_type_ != QpType::none) return -EINVAL;
+  Id* const child = new Id(*this, listener);
+  child->handler_mutex_.lock_nested();
+  int result = -errno_of(child->become_child(device, service, header, connection, event));
+  if (result == 0) {
+    child->set_listener(&listener);
+    listener.contract_.handler_begins();
+    result = child->deliver(request(event));
+    listener.contract_.handler_ends();
+    child->set_listener(nullptr);
+  }
+  if (result != 0) {
+    // cm ends its connection itself, after we returned.
+    connection.attach_ledger(nullptr);
+    child->set_connection(nullptr);
+    parent.unlock();  // before the child is destroyed [spec 2.6 step 6]
+    child->destroy_and_unlock();
+    return result;
+  }
+  // Only now: a request that is refused for want of room must stay unanswered [spec 1.9].
+  if (child->state() == State::connect) static_cast<void>(connection.prepare_mra(mra_service_timeout));
+  child->handler_mutex_.unlock();
+  return 0;
+}
+
+Status Id::become_child(const verbs::DevicePtr& device, ServiceId service, const PrivateHeader& header,
+                        cm::Connection& connection, const cm::Event& event) {
+  if (Status attached = core_.attach(*this, device); !attached) return attached;
+  connection.set_handler([this](cm::Connection&, const cm::Event& next) { return on_cm_event(next); });
+  connection.context = this;
+  connection.attach_ledger(record_);
+  rt::Lock lock(data_mutex_);
+  connection_ = &connection;
+  source_.family = destination_.family = header.v4 ? Family::inet : Family::inet6;
+  source_.ip = header.destination;
+  source_.port = static_cast<std::uint16_t>(service.value & 0xFFFF);
+  destination_.ip = header.source;
+  destination_.port = header.source_port;
+  if (source_.ip.is_link_local()) source_.scope_id = device->interface_index();
+  if (destination_.ip.is_link_local()) destination_.scope_id = device->interface_index();
+  path_ = event.req.path;
+  path_.device = device;
+  has_path_ = true;
+  write_ledger_addresses();
+  return {};
+}
+
+}  // namespace hawser::cma
