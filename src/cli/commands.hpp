@@ -10,4 +10,8 @@ namespace hawser::cli {
 // that failed: 125 (Hawser's libraries are missing), 126 (PROGRAM cannot be executed), 127 (not found), as env(1) does.
 int run(std::vector<std::string> command);
 
+// hawser check-capture FILE: 0 if every RoCEv2 packet of a capture is whole and its ICRC right, 1 if not, 2 if the file
+// cannot be read.
+int check_capture(const std::string& path);
+
 }  // namespace hawser::cli

@@ -11,7 +11,7 @@
 
 namespace {
 
-using hawser::cli::run;
+using namespace hawser::cli;
 
 // The arguments, last first as CLI11 takes them. The "--" of `hawser run -- PROGRAM …` is dropped: CLI11 would take
 // what follows it for arguments of `hawser` itself; without it, all from PROGRAM on is left alone.
@@ -37,6 +37,11 @@ int main(int argc, char** argv) {
       "Exit status: the program's; 125 if Hawser's libraries are missing, 126 if PROGRAM cannot be executed,\n"
       "127 if it was not found.");
   run_command->callback([&] { exit_status = run(run_command->remaining()); });
+
+  std::string capture;
+  CLI::App* check_command = app.add_subcommand("check-capture", "Verify the ICRC of every RoCEv2 packet of a capture");
+  check_command->add_option("FILE", capture, "as tcpdump or Wireshark write it (pcap, pcapng)")->required();
+  check_command->callback([&] { exit_status = check_capture(capture); });
 
   app.add_subcommand("version", "Print the version")->callback([] { fmt::print("hawser {}\n", HAWSER_VERSION); });
 
