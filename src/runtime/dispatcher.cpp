@@ -1,6 +1,7 @@
 #include "runtime/dispatcher.hpp"
 
 #include "base/assert.hpp"
+#include "base/probe.hpp"
 
 namespace hawser::rt {
 
@@ -66,6 +67,7 @@ bool Dispatcher::cancel_sync(Timer& timer) {
 void Dispatcher::wait_until_not_running(const void* item) {
   while (running_ == item && dispatching_thread_ != this_thread_id()) {
     assert_none_held(LockRank::handler);
+    HW_PROBE("dispatcher-cancel-waits");
     finished_.wait(mutex_);
   }
 }
@@ -80,7 +82,10 @@ bool Dispatcher::run(const std::function<bool()>& until) {
       lock.unlock();
       const bool enough = until();
       lock.lock();
-      if (enough) break;
+      if (enough) {
+        if (!queue_.empty()) HW_PROBE("dispatcher-left-early");
+        break;
+      }
     }
     const std::function<void()>* function = nullptr;
     if (!timers_.empty() && timers_.begin()->deadline_ <= world_.now()) {

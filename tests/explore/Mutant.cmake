@@ -1,0 +1,67 @@
+# hawser_mutant(PATCH): builds hawser-explore-mutant-NAME from a copy of the sources with the patch applied, and a test that
+# passes only if the mutant is found where the unchanged sources are clean (check_mutant.py; the patch's head says with
+# which scenario and strategy). A patch that does not apply fails the build.
+#
+# Only the files that the patch touches are copied. A .cpp file is compiled into the program, whose objects come before the
+# libraries, so that the linker has no use for the original. With a header, everything explored is compiled again, with
+# the copy before the original in the search path.
+function(hawser_mutant PATCH)
+  get_filename_component(name ${PATCH} NAME_WE)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${PATCH})
+  file(STRINGS ${PATCH} touched REGEX "^\\+\\+\\+ b/src/")
+  list(TRANSFORM touched REPLACE "^\\+\\+\\+ b/src/([^\t ]+).*$" "\\1")
+  if(NOT touched)
+    message(FATAL_ERROR "${PATCH}: touches no file of src/")
+  endif()
+
+  set(copy ${CMAKE_CURRENT_BINARY_DIR}/mutants/${name})
+  list(TRANSFORM touched PREPEND ${CMAKE_SOURCE_DIR}/src/ OUTPUT_VARIABLE originals)
+  list(TRANSFORM touched PREPEND ${copy}/src/ OUTPUT_VARIABLE copies)
+  add_custom_command(
+    OUTPUT ${copies}
+    COMMAND ${Python3_EXECUTABLE} -B ${CMAKE_CURRENT_SOURCE_DIR}/apply_mutant.py ${CMAKE_SOURCE_DIR} ${PATCH} ${copy}
+    DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/apply_mutant.py ${PATCH} ${originals}
+    COMMENT "Applying mutant ${name}")
+
+  set(program hawser-explore-mutant-${name})
+  set(sources ${copies})
+  list(FILTER sources INCLUDE REGEX "\\.cpp$")
+  if(touched MATCHES "\\.hpp")
+    hawser_explored_sources(everything ${explored_libraries})
+    list(REMOVE_ITEM everything ${originals})
+    list(APPEND sources ${scenario_sources} ${everything})
+    set(libraries ${explored_libraries} CLI11::CLI11)
+  else()
+    set(libraries explore_scenarios)
+  endif()
+  add_executable(${program} ${sources})
+  target_include_directories(${program} BEFORE PRIVATE ${copy}/src)
+  target_link_libraries(${program} PRIVATE ${libraries})
+  add_custom_target(${program}-sources DEPENDS ${copies})
+  add_dependencies(${program} ${program}-sources)
+
+  add_test(NAME explore.mutant.${name}
+           COMMAND ${Python3_EXECUTABLE} -B ${CMAKE_CURRENT_SOURCE_DIR}/check_mutant.py ${PATCH}
+                   $<TARGET_FILE:hawser-explore> $<TARGET_FILE:${program}>)
+  set_tests_properties(explore.mutant.${name} PROPERTIES LABELS explore TIMEOUT 600)
+endfunction()
+
+# The sources of *_sim libraries and of the *_sim libraries below them.
+function(hawser_explored_sources RESULT)
+  set(found)
+  foreach(library IN LISTS ARGN)
+    get_target_property(type ${library} TYPE)
+    if(NOT type STREQUAL INTERFACE_LIBRARY)
+      get_target_property(sources ${library} SOURCES)
+      list(APPEND found ${sources})
+    endif()
+    get_target_property(below ${library} INTERFACE_LINK_LIBRARIES)
+    list(FILTER below INCLUDE REGEX "^hawser_[a-z]+_sim$")
+    if(below)
+      hawser_explored_sources(more ${below})
+      list(APPEND found ${more})
+    endif()
+  endforeach()
+  list(REMOVE_DUPLICATES found)
+  set(${RESULT} ${found} PARENT_SCOPE)
+endfunction()

@@ -1,0 +1,190 @@
+// hawser-explore: runs the scenarios. Exit status: 0 nothing found, 2 usage, 3 a finding, 4 not all explored (a probe
+// that was not reached, an exhaustive strategy that did not come to its end).
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <set>
+#include <string>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "base/probe.hpp"
+#include "runtime/explore.hpp"
+#include "runtime/sanitizers_explore.hpp"
+#include "scenarios.hpp"
+
+namespace hawser::scenarios {
+namespace {
+
+using rt::explore::Options;
+using rt::explore::Report;
+using rt::explore::Scenario;
+
+enum ExitStatus : int { clean = 0, usage = 2, found = 3, incomplete = 4 };
+
+struct Arguments {
+  std::vector<std::string> scenarios;
+  std::vector<std::string> strategies;
+  std::uint64_t seed = 1;
+  std::uint64_t runs = 0;
+  double seconds = 0;
+  std::string replay;
+  bool list = false;
+};
+
+void on_crash(int signal_number) {
+  rt::explore::print_run_under_way();
+  std::signal(signal_number, SIG_DFL);
+  std::raise(signal_number);
+}
+
+// A crash loses the process; the schedule that led to it must not be lost.
+void explain_crashes() {
+#if defined(HW_ASAN) || defined(HW_TSAN)
+  __sanitizer_set_death_callback(rt::explore::print_run_under_way);
+#else
+  for (const int signal_number : {SIGSEGV, SIGBUS, SIGFPE, SIGILL}) std::signal(signal_number, on_crash);
+#endif
+  std::signal(SIGABRT, on_crash);
+}
+
+void print_finding(const Scenario& scenario, const rt::explore::Finding& finding) {
+  fmt::print("{}: FOUND {}: {}\n{}", scenario.name, to_string(finding.kind), finding.what, finding.steps);
+  if (finding.strategy != "replay") {
+    fmt::print("reproduce: hawser-explore --scenario {} --strategy {} --seed {}\n", scenario.name, finding.strategy,
+               finding.seed);
+  }
+  fmt::print("replay:    hawser-explore --scenario {} --seed {} --replay '{}'\n", scenario.name, finding.seed,
+             finding.schedule);
+}
+
+[[nodiscard]] ExitStatus explore_once(const Scenario& scenario, const Options& options) {
+  const auto start = std::chrono::steady_clock::now();
+  const Report report = rt::explore::run(scenario, options);
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+  const bool exhaustive = options.strategy == rt::explore::StrategyKind::exhaustive;
+  fmt::print("{}: {} from seed {}: {} runs ({} pruned), {} steps, longest {}, {:.2f} s{}\n", scenario.name,
+             strategy_text(options), options.seed, report.runs, report.pruned, report.steps, report.steps_longest,
+             took.count(), report.exhausted ? ", all explored" : "");
+  if (report.finding) {
+    print_finding(scenario, *report.finding);
+    return found;
+  }
+  if (exhaustive && !report.exhausted && options.time_max == rt::Duration::max()) {
+    fmt::print("{}: not all was explored within {} runs\n", scenario.name, options.runs_max);
+    return incomplete;
+  }
+  return clean;
+}
+
+[[nodiscard]] ExitStatus explore(const Planned& planned, const Arguments& arguments) {
+  std::vector<Plan> plans = planned.plans;
+  if (!arguments.strategies.empty()) {
+    plans.clear();
+    for (const std::string& strategy : arguments.strategies) plans.push_back({.strategy = strategy});
+  }
+  reset_probes();
+  for (const Plan& plan : plans) {
+    Options options;
+    if (!parse_strategy(plan.strategy, options)) {
+      fmt::print(stderr,
+                 "hawser-explore: \"{}\" is no strategy: random, pct[:DEPTH[:LENGTH]], dfs[:PREEMPTIONS][,full], "
+                 "each with [,eager]\n",
+                 plan.strategy);
+      return usage;
+    }
+    options.seed = arguments.seed;
+    options.runs_max = arguments.runs != 0 ? arguments.runs : plan.runs_max != 0 ? plan.runs_max : ~std::uint64_t{0};
+    if (arguments.seconds > 0) {
+      options.time_max = std::chrono::duration_cast<rt::Duration>(std::chrono::duration<double>(arguments.seconds));
+      if (arguments.runs == 0) options.runs_max = ~std::uint64_t{0};
+    } else if (options.runs_max == ~std::uint64_t{0} && options.strategy != rt::explore::StrategyKind::exhaustive) {
+      options.runs_max = 1000;
+    }
+    if (const ExitStatus status = explore_once(planned.scenario, options); status != clean) return status;
+  }
+  if (!arguments.strategies.empty()) return clean;  // a part of the plan need not reach everything
+  ExitStatus status = clean;
+  for (const std::string& probe : planned.scenario.probes) {
+    if (probe_hits().contains(probe)) continue;
+    fmt::print("{}: the probe {} was never reached\n", planned.scenario.name, probe);
+    status = incomplete;
+  }
+  return status;
+}
+
+[[nodiscard]] ExitStatus replay(const Planned& planned, const Arguments& arguments) {
+  Options options;
+  options.strategy = rt::explore::StrategyKind::replay;
+  options.seed = arguments.seed;
+  options.schedule = arguments.replay;
+  if (options.schedule.starts_with('@')) {
+    std::ifstream file(options.schedule.substr(1));
+    options.schedule.assign(std::istreambuf_iterator<char>(file), {});
+    while (options.schedule.ends_with('\n')) options.schedule.pop_back();
+  }
+  const ExitStatus status = explore_once(planned.scenario, options);
+  if (status == clean) fmt::print("{}: the schedule ends with nothing found\n", planned.scenario.name);
+  return status;
+}
+
+void list(const std::vector<Planned>& scenarios) {
+  for (const Planned& planned : scenarios) {
+    std::string plans;
+    for (const Plan& plan : planned.plans) plans += " " + plan.strategy;
+    fmt::print("{:<32} {} [{} ]\n", planned.scenario.name, planned.scenario.about, plans);
+  }
+}
+
+[[nodiscard]] ExitStatus run_all(const Arguments& arguments) {
+  const std::vector<Planned> scenarios = all();
+  if (arguments.list) {
+    list(scenarios);
+    return clean;
+  }
+  std::set<std::string> wanted(arguments.scenarios.begin(), arguments.scenarios.end());
+  const bool everything = wanted.empty();
+  if (!arguments.replay.empty() && wanted.size() != 1) {
+    fmt::print(stderr, "hawser-explore: --replay needs one --scenario\n");
+    return usage;
+  }
+  ExitStatus worst = clean;
+  for (const Planned& planned : scenarios) {
+    if (!everything && wanted.erase(planned.scenario.name) == 0) continue;
+    const ExitStatus status = arguments.replay.empty() ? explore(planned, arguments) : replay(planned, arguments);
+    if (status == usage) return usage;
+    if (worst == clean || status == found) worst = status == clean ? worst : status;
+  }
+  for (const std::string& name : wanted) fmt::print(stderr, "hawser-explore: there is no scenario {}\n", name);
+  return wanted.empty() ? worst : usage;
+}
+
+}  // namespace
+}  // namespace hawser::scenarios
+
+int main(int argc, char** argv) {
+  hawser::scenarios::Arguments arguments;
+  CLI::App app("Explores the interleavings of Hawser's concurrent code.", "hawser-explore");
+  app.add_option("--scenario", arguments.scenarios, "this one only (may be repeated)")->type_name("NAME");
+  app.add_option(
+         "--strategy", arguments.strategies,
+         "random, pct[:DEPTH[:LENGTH]] or dfs[:PREEMPTIONS][,full], each with [,eager]; default: the scenario's own")
+      ->type_name("STRATEGY");
+  app.add_option("--seed", arguments.seed, "of the first run; also of the simulated world")->capture_default_str();
+  app.add_option("--runs", arguments.runs, "at most so many runs of each strategy");
+  app.add_option("--time", arguments.seconds, "at most so many seconds for each strategy")->type_name("SECONDS");
+  app.add_option("--replay", arguments.replay, "a schedule as a finding prints it, or @FILE")->type_name("SCHEDULE");
+  app.add_flag("--list", arguments.list, "the scenarios with their strategies");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : hawser::scenarios::usage;
+  }
+  hawser::scenarios::explain_crashes();
+  return hawser::scenarios::run_all(arguments);
+}

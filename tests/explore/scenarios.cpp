@@ -1,0 +1,16 @@
+#include "scenarios.hpp"
+
+#include <iterator>
+
+namespace hawser::scenarios {
+
+std::vector<Planned> all() {
+  std::vector<Planned> scenarios;
+  for (auto* room : {&dispatcher_scenarios}) {
+    auto more = room();
+    std::move(more.begin(), more.end(), std::back_inserter(scenarios));
+  }
+  return scenarios;
+}
+
+}  // namespace hawser::scenarios

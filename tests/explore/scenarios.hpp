@@ -1,0 +1,27 @@
+// The scenarios of hawser-explore. To add one: docs/verification.md.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "runtime/explore.hpp"
+
+namespace hawser::scenarios {
+
+// How a scenario is explored when the command line does not say.
+struct Plan {
+  std::string strategy;        // parse_strategy(); one that is exhaustive must come to its end within `runs_max`
+  std::uint64_t runs_max = 0;  // 0: no limit
+};
+
+struct Planned {
+  rt::explore::Scenario scenario;
+  std::vector<Plan> plans;
+};
+
+[[nodiscard]] std::vector<Planned> dispatcher_scenarios();
+
+[[nodiscard]] std::vector<Planned> all();
+
+}  // namespace hawser::scenarios
