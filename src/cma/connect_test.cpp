@@ -1,0 +1,402 @@
+#include "cma/test_world.hpp"
+
+namespace hawser::cma {
+namespace {
+
+using namespace std::chrono_literals;
+using enum EventType;
+using Types = std::vector<EventType>;
+
+class ConnectTest : public TwoHosts {
+ protected:
+  // Connects `client` to a listener on b that accepts in its handler; ends with both sides established.
+  void establish(TestId& listener, TestId& client) {
+    listen(listener, address("0.0.0.0", 7471));
+    resolve(client, address("10.0.0.2", 7471));
+    listener.react = [](Id& id, const Event& event) {
+      if (event.type != connect_request) return 0;
+      const ConnParam param = with_qp(0x200);
+      EXPECT_EQ(errno_of(id.accept(&param)), 0);
+      return 0;
+    };
+    client.react = [](Id& id, const Event& event) {
+      if (event.type == connect_response) EXPECT_EQ(errno_of(id.accept(nullptr)), 0);
+      return 0;
+    };
+    ASSERT_EQ(errno_of(client->connect(with_qp(0x100))), 0);
+    world_.run();
+    ASSERT_EQ(client.types(), Types{connect_response});
+    ASSERT_EQ(listener.types(), (Types{connect_request, established}));
+  }
+};
+
+TEST_F(ConnectTest, ConnectsExchangesParametersAndDisconnects) {
+  TestId listener(b_);
+  TestId client(a_);
+  listen(listener, address("0.0.0.0", 7471));
+  resolve(client, address("10.0.0.2", 7471));
+  listener.react = [&](Id& id, const Event& event) {
+    if (event.type != connect_request) return 0;
+    EXPECT_EQ(id.listener(), listener.id);
+    EXPECT_EQ(id.context(), &listener);
+    EXPECT_EQ(id.route().source, address("10.0.0.2", 7471));
+    EXPECT_EQ(id.route().destination.ip, *IpAddress::parse("10.0.0.1"));
+    EXPECT_EQ(id.route().destination.port, client->route().source.port);
+    const auto answer = bytes("welcome");
+    ConnParam param = with_qp(0x200, answer);
+    param.responder_resources = 1;
+    param.initiator_depth = 2;
+    EXPECT_EQ(errno_of(id.accept(&param)), 0);
+    return 0;
+  };
+  const auto hello = bytes("hello");
+  ASSERT_EQ(errno_of(client->connect(with_qp(0x100, hello))), 0);
+  EXPECT_EQ(client->state(), State::connect);
+  world_.run();
+
+  ASSERT_EQ(listener.types(), Types{connect_request});
+  const auto& request = listener.seen[0];
+  EXPECT_EQ(request.conn.qpn, Qpn(0x100));
+  EXPECT_EQ(request.conn.responder_resources, 5) << "the peer's initiator depth [spec 5.7]";
+  EXPECT_EQ(request.conn.initiator_depth, 3);
+  EXPECT_EQ(request.conn.retry_count, 7);
+  EXPECT_EQ(request.private_data.substr(0, 5), "hello");
+  EXPECT_EQ(request.private_data.size(), 56U) << "the whole field, zero padded [spec 1.5]";
+  EXPECT_EQ(request.state, State::connect) << "born there [spec 2.6]";
+  EXPECT_EQ(listener.children.at(0)->listener(), nullptr) << "only during the event";
+
+  ASSERT_EQ(client.types(), Types{connect_response});
+  const auto& response = client.seen[0];
+  EXPECT_EQ(response.conn.qpn, Qpn(0x200));
+  EXPECT_EQ(response.conn.responder_resources, 2);
+  EXPECT_EQ(response.conn.initiator_depth, 1);
+  EXPECT_EQ(response.private_data.substr(0, 7), "welcome");
+  EXPECT_EQ(response.private_data.size(), 196U);
+
+  client->lock_handler();
+  EXPECT_EQ(errno_of(client->accept(nullptr)), 0);
+  client->unlock_handler();
+  world_.run();
+  EXPECT_EQ(client.types(), Types{connect_response}) << "the active side is told nothing more by the kernel";
+  EXPECT_EQ(listener.types(), (Types{connect_request, established}));
+
+  const auto rtr = client->qp_attributes(cm::QpTarget::rtr);
+  const auto rts = listener.children[0]->qp_attributes(cm::QpTarget::rts);
+  ASSERT_TRUE(rtr && rts);
+  EXPECT_EQ(rtr->destination_qpn, Qpn(0x200));
+  EXPECT_EQ(rtr->receive_psn, rts->send_psn) << "what one receives, the other sends";
+  EXPECT_EQ(rtr->remote, *IpAddress::parse("10.0.0.2"));
+
+  EXPECT_EQ(errno_of(client->disconnect()), 0);
+  world_.run();
+  EXPECT_EQ(listener.types().back(), disconnected);
+  EXPECT_EQ(listener.children[0]->state(), State::disconnect);
+  EXPECT_EQ(errno_of(listener.children[0]->disconnect()), 0);
+  world_.run();
+  EXPECT_EQ(client.types().back(), disconnected);
+  EXPECT_EQ(client.seen.back().status, 0);
+  world_.pass(2s);
+  EXPECT_EQ(client.types().back(), timewait_exit);
+  EXPECT_EQ(listener.types().back(), timewait_exit);
+}
+
+TEST_F(ConnectTest, WorksOverLoopbackAndOwnAddressesAndIpv6) {
+  struct Case {
+    const char* listen;
+    const char* connect;
+    const char* device;
+  };
+  for (const Case& c :
+       {Case{"127.0.0.1", "127.0.0.1", "lo"}, Case{"::1", "::1", "lo"}, Case{"0.0.0.0", "127.0.0.1", "lo"},
+        Case{"0.0.0.0", "10.0.0.1", "eth0"}, Case{"10.0.0.1", "10.0.0.1", "eth0"}, Case{"::", "fd00::1", "eth0"},
+        Case{"::", "10.0.0.1", "eth0"}, Case{"127.0.0.9", "127.0.0.9", "lo"}, Case{"0.0.0.0", "0.0.0.0", "lo"},
+        Case{"::", "::", "lo"}}) {
+    SCOPED_TRACE(std::string(c.connect) + " to a listener on " + c.listen);
+    TestId listener(a_);
+    TestId client(a_);
+    listen(listener, address(c.listen, 7471));
+    resolve(client, address(c.connect, 7471));
+    EXPECT_EQ(client->route().device->interface_name(), c.device);
+    ASSERT_EQ(errno_of(client->connect(with_qp(0x100))), 0);
+    world_.run();
+    ASSERT_EQ(listener.types(), Types{connect_request});
+    const Route child = listener.children[0]->route();
+    EXPECT_EQ(child.destination, client->route().source);
+    EXPECT_EQ(child.source, client->route().destination);
+    EXPECT_EQ(child.device, client->route().device);
+  }
+}
+
+TEST_F(ConnectTest, LoopbackListenersAreReachableThroughLoopbackOnly) {
+  TestId listener(a_);
+  TestId client(a_);
+  listen(listener, address("127.0.0.1", 7471));
+  resolve(client, address("10.0.0.1", 7471));
+  ASSERT_EQ(errno_of(client->connect(with_qp(0x100))), 0);
+  world_.run();
+  EXPECT_TRUE(listener.seen.empty());
+  ASSERT_EQ(client.types(), Types{rejected});
+  EXPECT_EQ(client.seen[0].status, 8);
+}
+
+TEST_F(ConnectTest, NobodyListens) {
+  TestId client(a_);
+  resolve(client, address("10.0.0.2", 7471));
+  ASSERT_EQ(errno_of(client->connect(with_qp(0x100))), 0);
+  world_.run();
+  ASSERT_EQ(client.types(), Types{rejected});
+  EXPECT_EQ(client.seen[0].status, 8) << "invalid service id [spec 7 I22]";
+  EXPECT_EQ(client->state(), State::connect) << "rejected ids stay there [spec 1.2]";
+  EXPECT_EQ(errno_of(client->connect(with_qp(0x100))), EINVAL) << "[spec 1.5]";
+}
+
+TEST_F(ConnectTest, ListenerOnAnotherAddressOfTheSameService) {
+  b_.network.set_interfaces({ethernet(3, "eth0", {"10.0.0.2", "10.0.0.3"})});
+  TestId listener(b_);
+  TestId client(a_);
+  listen(listener, address("10.0.0.3", 7471));
+  resolve(client, address("10.0.0.2", 7471));
+  ASSERT_EQ(errno_of(client->connect(with_qp(0x100))), 0);
+  world_.run();
+  ASSERT_EQ(client.types(), Types{rejected});
+  EXPECT_EQ(client.seen[0].status, 28) << "the service is known, the address is not [spec 5.6]";
+}
+
+TEST_F(ConnectTest, SharedServiceGoesByAddress) {
+  b_.network.set_interfaces({ethernet(3, "eth0", {"10.0.0.2", "10.0.0.3"})});
+  TestId first(b_), second(b_), client(a_);
+  listen(first, address("10.0.0.3", 7471));
+  listen(second, address("10.0.0.2", 7471));
+  resolve(client, address("10.0.0.2", 7471));
+  ASSERT_EQ(errno_of(client->connect(with_qp(0x100))), 0);
+  world_.run();
+  EXPECT_TRUE(first.seen.empty());
+  EXPECT_EQ(second.types(), Types{connect_request});
+  first.destroy();  // the sharer's end leaves the other listening
+  TestId again(a_);
+  resolve(again, address("10.0.0.2", 7471));
+  ASSERT_EQ(errno_of(again->connect(with_qp(0x101))), 0);
+  world_.run();
+  EXPECT_EQ(second.seen.size(), 2U);
+}
+
+TEST_F(ConnectTest, RefusedByTheHandler) {
+  TestId listener(b_);
+  TestId client(a_);
+  listen(listener, address("0.0.0.0", 7471));
+  resolve(client, address("10.0.0.2", 7471));
+  listener.react = [](Id&, const Event&) { return -EPERM; };
+  ASSERT_EQ(errno_of(client->connect(with_qp(0x100))), 0);
+  world_.run();
+  ASSERT_EQ(client.types(), Types{rejected});
+  EXPECT_EQ(client.seen[0].status, 28);
+  EXPECT_EQ(b_.manager->live_ids(), 1U) << "the refused child is gone";
+}
+
+TEST_F(ConnectTest, FullBacklogIsSilenceAndTheRequestComesAgain) {
+  TestId listener(b_);
+  TestId client(a_);
+  listen(listener, address("0.0.0.0", 7471));
+  resolve(client, address("10.0.0.2", 7471));
+  int asked = 0;
+  listener.react = [&](Id&, const Event&) { return ++asked == 1 ? -ENOMEM : 0; };
+  ASSERT_EQ(errno_of(client->connect(with_qp(0x100))), 0);
+  world_.run();
+  EXPECT_EQ(asked, 1);
+  EXPECT_TRUE(client.seen.empty()) << "no REJ, no MRA [spec 1.9]";
+  EXPECT_EQ(world_.sent, std::vector<unsigned>{0x10});
+  world_.pass(5s);
+  EXPECT_EQ(asked, 2);
+  EXPECT_TRUE(client.seen.empty());
+}
+
+TEST_F(ConnectTest, DuplicateRequestIsAnsweredByTheDeferredMra) {
+  TestId listener(b_);
+  TestId client(a_);
+  listen(listener, address("0.0.0.0", 7471));
+  resolve(client, address("10.0.0.2", 7471));
+  ASSERT_EQ(errno_of(client->connect(with_qp(0x100))), 0);
+  world_.pass(5s);  // nobody accepts; one retransmission
+  EXPECT_EQ(listener.types(), Types{connect_request}) << "a duplicate is no second request";
+  EXPECT_EQ(world_.sent, (std::vector<unsigned>{0x10, 0x10, 0x11}));
+}
+
+TEST_F(ConnectTest, RejectCarriesReasonAndPrivateData) {
+  TestId listener(b_);
+  TestId client(a_);
+  listen(listener, address("0.0.0.0", 7471));
+  resolve(client, address("10.0.0.2", 7471));
+  listener.react = [](Id& id, const Event&) {
+    EXPECT_EQ(errno_of(id.reject(28, std::vector<std::byte>(149))), EINVAL);
+    EXPECT_EQ(errno_of(id.reject(28, bytes("no"))), 0);
+    EXPECT_EQ(errno_of(id.reject(28, {})), EINVAL) << "once";
+    return 0;
+  };
+  ASSERT_EQ(errno_of(client->connect(with_qp(0x100))), 0);
+  world_.run();
+  ASSERT_EQ(client.types(), Types{rejected});
+  EXPECT_EQ(client.seen[0].status, 28);
+  EXPECT_EQ(client.seen[0].private_data.size(), 148U);
+  EXPECT_EQ(client.seen[0].private_data.substr(0, 2), "no");
+}
+
+TEST_F(ConnectTest, UnreachableWhenNobodyAnswers) {
+  TestId client(a_);
+  resolve(client, address("10.0.0.9", 7471));
+  ASSERT_EQ(errno_of(client->connect(with_qp(0x100))), 0);
+  world_.pass(100s);
+  ASSERT_EQ(client.types(), Types{unreachable});
+  EXPECT_EQ(client.seen[0].status, -ETIMEDOUT);
+  EXPECT_EQ(client->state(), State::connect);
+  EXPECT_EQ(world_.sent.size(), 16U) << "[spec 1.12]";
+}
+
+TEST_F(ConnectTest, UnreachableOnThePassiveSideWhenTheRtuNeverComes) {
+  TestId listener(b_);
+  TestId client(a_);
+  listen(listener, address("0.0.0.0", 7471));
+  resolve(client, address("10.0.0.2", 7471));
+  listener.react = [](Id& id, const Event& event) {
+    const ConnParam param = with_qp(0x200);
+    if (event.type == connect_request) EXPECT_EQ(errno_of(id.accept(&param)), 0);
+    return 0;
+  };
+  world_.lose = [first = true](const SentMad&) mutable { return !std::exchange(first, false); };
+  ASSERT_EQ(errno_of(client->connect(with_qp(0x100))), 0);
+  world_.pass(100s);
+  EXPECT_EQ(listener.types(), (Types{connect_request, unreachable}));
+  EXPECT_EQ(listener.seen[1].status, -ETIMEDOUT);
+}
+
+TEST_F(ConnectTest, DisconnectWithoutAnswer) {
+  TestId listener(b_);
+  TestId client(a_);
+  establish(listener, client);
+  world_.lose = [](const SentMad&) { return true; };
+  EXPECT_EQ(errno_of(client->disconnect()), 0);
+  world_.pass(100s);
+  EXPECT_EQ(client.types(), (Types{connect_response, disconnected, timewait_exit}));
+  EXPECT_EQ(client.seen[1].status, -ETIMEDOUT);
+}
+
+TEST_F(ConnectTest, DisconnectedOnceAndNothingAfterItButTimewait) {
+  TestId listener(b_);
+  TestId client(a_);
+  establish(listener, client);
+  EXPECT_EQ(errno_of(client->disconnect()), 0);
+  EXPECT_EQ(errno_of(listener.children[0]->disconnect()), 0);  // both at once
+  world_.run();
+  EXPECT_EQ(errno_of(client->disconnect()), 0);  // answers the peer's DREQ: a second DREP is no second event
+  EXPECT_EQ(errno_of(listener.children[0]->disconnect()), 0);
+  world_.pass(100s);
+  EXPECT_EQ(client.types(), (Types{connect_response, disconnected, timewait_exit}));
+  EXPECT_EQ(listener.types(), (Types{connect_request, established, disconnected, timewait_exit}));
+  EXPECT_EQ(errno_of(client->disconnect()), 0) << "0 even when neither DREQ nor DREP could be sent [spec 1.4]";
+}
+
+TEST_F(ConnectTest, LostRtuEndsInDisconnectedWithoutEstablished) {
+  TestId listener(b_);
+  TestId client(a_);
+  listen(listener, address("0.0.0.0", 7471));
+  resolve(client, address("10.0.0.2", 7471));
+  listener.react = [](Id& id, const Event& event) {
+    const ConnParam param = with_qp(0x200);
+    if (event.type == connect_request) EXPECT_EQ(errno_of(id.accept(&param)), 0);
+    return 0;
+  };
+  client.react = [](Id& id, const Event& event) {
+    if (event.type == connect_response) EXPECT_EQ(errno_of(id.accept(nullptr)), 0);
+    return 0;
+  };
+  world_.lose = [](const SentMad& mad) { return mad.attribute() == 0x14; };
+  ASSERT_EQ(errno_of(client->connect(with_qp(0x100))), 0);
+  world_.run();
+  EXPECT_EQ(errno_of(client->disconnect()), 0);
+  world_.run();
+  EXPECT_EQ(listener.types(), (Types{connect_request, disconnected}));
+}
+
+TEST_F(ConnectTest, NotifyEstablishedInsteadOfTheRtu) {
+  TestId listener(b_);
+  TestId client(a_);
+  listen(listener, address("0.0.0.0", 7471));
+  resolve(client, address("10.0.0.2", 7471));
+  EXPECT_EQ(errno_of(client->notify_established()), EINVAL) << "no lower id yet";
+  listener.react = [](Id& id, const Event& event) {
+    const ConnParam param = with_qp(0x200);
+    if (event.type == connect_request) EXPECT_EQ(errno_of(id.accept(&param)), 0);
+    return 0;
+  };
+  ASSERT_EQ(errno_of(client->connect(with_qp(0x100))), 0);
+  world_.run();
+  EXPECT_EQ(errno_of(listener.children.at(0)->notify_established()), 0);
+  world_.run();
+  EXPECT_EQ(listener.types(), (Types{connect_request, established}));
+  EXPECT_EQ(errno_of(listener.children.at(0)->notify_established()), EISCONN);
+}
+
+TEST_F(ConnectTest, PrivateDataThatDoesNotFitChangesNothing) {
+  TestId client(a_);
+  resolve(client, address("10.0.0.2", 7471));
+  const std::vector<std::byte> large(57);
+  EXPECT_EQ(errno_of(client->connect(with_qp(0x100, large))), EINVAL) << "56 beside our header [spec 1.4, 4 #19]";
+  EXPECT_EQ(client->state(), State::route_resolved);
+  EXPECT_EQ(errno_of(client->disconnect()), EINVAL) << "no lower id is left behind";
+  EXPECT_EQ(errno_of(client->connect(with_qp(0x100, std::span(large).first(56)))), 0);
+}
+
+TEST_F(ConnectTest, AcceptThatFailsRejects) {
+  TestId listener(b_);
+  TestId client(a_);
+  listen(listener, address("0.0.0.0", 7471));
+  resolve(client, address("10.0.0.2", 7471));
+  listener.react = [](Id& id, const Event& event) {
+    if (event.type != connect_request) return 0;
+    const std::vector<std::byte> large(197);
+    const ConnParam param = with_qp(0x200, large);
+    EXPECT_EQ(errno_of(id.accept(&param)), EINVAL) << "the original error [spec 1.4]";
+    EXPECT_EQ(id.state(), State::connect);
+    return 0;
+  };
+  ASSERT_EQ(errno_of(client->connect(with_qp(0x100))), 0);
+  world_.run();
+  ASSERT_EQ(client.types(), Types{rejected});
+  EXPECT_EQ(client.seen[0].status, 28);
+}
+
+TEST_F(ConnectTest, ConnectFromTheHandlerOfRouteResolved) {
+  TestId listener(b_);
+  TestId client(a_);
+  listen(listener, address("0.0.0.0", 7471));
+  client.react = [](Id& id, const Event& event) {
+    if (event.type == addr_resolved) EXPECT_EQ(errno_of(id.resolve_route(2s)), 0);
+    if (event.type == route_resolved) EXPECT_EQ(errno_of(id.connect_locked(with_qp(0x100))), 0);
+    return 0;
+  };
+  ASSERT_EQ(errno_of(client->resolve_addr(nullptr, address("10.0.0.2", 7471), 2s)), 0);
+  world_.run();
+  EXPECT_EQ(listener.types(), Types{connect_request}) << "[spec 4 #6]";
+}
+
+TEST_F(ConnectTest, DestroyInEveryStageTellsThePeer) {
+  TestId listener(b_);
+  {
+    TestId client(a_);
+    establish(listener, client);
+  }
+  world_.run();
+  EXPECT_EQ(listener.types().back(), disconnected) << "an established connection ends with a DREQ";
+  {
+    TestId client(a_);
+    resolve(client, address("10.0.0.2", 7471));
+    listener.react = nullptr;
+    ASSERT_EQ(errno_of(client->connect(with_qp(0x101))), 0);
+    world_.run();
+  }
+  world_.run();
+  EXPECT_EQ(listener.types().back(), rejected) << "a request that is given up ends with a REJ";
+  EXPECT_EQ(listener.seen.back().status, 4);
+}
+
+}  // namespace
+}  // namespace hawser::cma
