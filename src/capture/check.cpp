@@ -12,18 +12,12 @@ namespace {
 
 std::string_view text(roce::DecodeError error) {
   switch (error) {
-    case roce::DecodeError::too_short:
-      return "too short for its opcode";
-    case roce::DecodeError::too_long:
-      return "longer than any RoCEv2 packet";
-    case roce::DecodeError::bad_version:
-      return "transport header version is not 0";
-    case roce::DecodeError::unknown_opcode:
-      return "unknown opcode";
-    case roce::DecodeError::bad_pad:
-      return "wrong length or pad count";
-    case roce::DecodeError::bad_icrc:
-      return "wrong ICRC";
+    case roce::DecodeError::too_short: return "too short for its opcode";
+    case roce::DecodeError::too_long: return "longer than any RoCEv2 packet";
+    case roce::DecodeError::bad_version: return "transport header version is not 0";
+    case roce::DecodeError::unknown_opcode: return "unknown opcode";
+    case roce::DecodeError::bad_pad: return "wrong length or pad count";
+    case roce::DecodeError::bad_icrc: return "wrong ICRC";
   }
   return "?";
 }

@@ -47,12 +47,10 @@ std::optional<Network> strip_ethernet(std::span<std::byte> frame) {
 
 std::optional<Network> strip_link(LinkType link, std::span<std::byte> frame) {
   switch (link) {
-    case LinkType::ethernet:
-      return strip_ethernet(frame);
+    case LinkType::ethernet: return strip_ethernet(frame);
     case LinkType::raw:
     case LinkType::ipv4:
-    case LinkType::ipv6:
-      return Network{.bytes = frame};
+    case LinkType::ipv6: return Network{.bytes = frame};
     case LinkType::linux_sll: {
       if (frame.size() < sll_bytes) return std::nullopt;
       const auto type = number<std::uint16_t>(frame, 14);
@@ -128,8 +126,7 @@ bool is_supported(int link_type) {
     case LinkType::linux_sll:
     case LinkType::ipv4:
     case LinkType::ipv6:
-    case LinkType::linux_sll2:
-      return true;
+    case LinkType::linux_sll2: return true;
   }
   return false;
 }

@@ -1,8 +1,8 @@
 #include "capture/frame.hpp"
 
-#include <gtest/gtest.h>
-
 #include <vector>
+
+#include <gtest/gtest.h>
 
 namespace hawser::capture {
 namespace {
@@ -58,9 +58,7 @@ TEST(CaptureFrame, EveryLinkTypeLeadsToTheSameDatagram) {
   expect_ipv4(LinkType::linux_sll2, join(bytes({8, 0, 0, 0, 0, 0, 0, 9, 0, 1, 4, 6, 1, 2, 3, 4, 5, 6, 0, 0}), ipv4), 9);
 }
 
-TEST(CaptureFrame, EthernetPaddingIsNotPayload) {
-  expect_ipv4(LinkType::raw, join(ipv4, Bytes(14)));
-}
+TEST(CaptureFrame, EthernetPaddingIsNotPayload) { expect_ipv4(LinkType::raw, join(ipv4, Bytes(14))); }
 
 TEST(CaptureFrame, Ipv6) {
   Bytes frame = ipv6;

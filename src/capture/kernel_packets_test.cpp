@@ -1,15 +1,15 @@
 // Every packet that a Linux kernel sent in tests/wire decodes, re-encodes to the same bytes, and its ICRC verifies.
 // Two ends that share a bug understand each other; a kernel's bytes do not.
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <array>
 #include <map>
 #include <set>
 #include <string>
 #include <vector>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <gtest/gtest.h>
 
 #include "base/wire.hpp"
 #include "capture/check.hpp"
@@ -22,9 +22,7 @@ namespace {
 const std::array files{"rxe-cmatose", "rxe-host",   "rxe-mckey", "rxe-reject", "rxe-rping",
                        "rxe-rstream", "rxe-udaddy", "rxe-write", "probe-rxe"};
 
-std::string path_of(std::string_view file) {
-  return fmt::format("{}/{}.pcap", HAWSER_WIRE_DIR, file);
-}
+std::string path_of(std::string_view file) { return fmt::format("{}/{}.pcap", HAWSER_WIRE_DIR, file); }
 
 bool sent_by_kernel(const UdpDatagram& udp) {
   const std::string source = udp.datagram.source.text();
@@ -117,7 +115,7 @@ TEST_P(KernelPackets, CheckerFindsTheWrongOnesOfTheProbeOnly) {
 
 TEST(KernelPacketsOfProbe, DecoderRefusesWhatNoIdentificationExplains) {
   // The other 16 wrong ones would be right with DF and identification 0: to a UDP receiver they look like ours.
-  // Frame 80 has the right ICRC of a datagram without DF, which RoCEv2 does not send (IBTA A17.4.5).
+  // Frame 80 has the right ICRC of a datagram without DF; decode() takes DF for granted, as every sender known sets it.
   const std::set<std::uint64_t> unexplained{4, 37, 56, 57, 80, 83, 394, 681};
   std::set<std::uint64_t> refused;
   for_each_roce("probe-rxe", [&](std::uint64_t number, const UdpDatagram& udp) {

@@ -1,9 +1,9 @@
 #include "capture/reader.hpp"
 
+#include <array>
+
 #include <fmt/format.h>
 #include <pcap/pcap.h>
-
-#include <array>
 
 namespace hawser::capture {
 
@@ -12,9 +12,7 @@ static_assert(static_cast<int>(LinkType::ethernet) == DLT_EN10MB && static_cast<
               static_cast<int>(LinkType::linux_sll2) == DLT_LINUX_SLL2 &&
               static_cast<int>(LinkType::ipv4) == DLT_IPV4 && static_cast<int>(LinkType::ipv6) == DLT_IPV6);
 
-void Reader::Close::operator()(pcap* handle) const {
-  pcap_close(handle);
-}
+void Reader::Close::operator()(pcap* handle) const { pcap_close(handle); }
 
 std::expected<Reader, std::string> Reader::open(const std::string& path) {
   std::array<char, PCAP_ERRBUF_SIZE> message{};
