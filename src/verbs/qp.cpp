@@ -109,35 +109,40 @@ QpAttributes Qp::query() {
   return attributes;
 }
 
+// What the device says is asked before the lock is taken: the device's lock comes first.
 Status Qp::modify(const QpAttributes& attributes, std::uint32_t mask) {
+  const Device& device = *context_.device();
+  const DeviceView view{.source_gid = device.gid(attributes.address.source_gid_index),
+                        .path_mtu_max = static_cast<std::uint8_t>(device.active_mtu()),
+                        .gone = device.gone()};
   const Call call(*this, nullptr);
   const QpState from = state();
   const QpState to = (mask & qp_attr::state) != 0 ? attributes.state : from;
   if ((mask & qp_attr::cur_state) != 0 && attributes.current_state != from) return hawser::fail(EINVAL);
-  if (const int error = check(attributes, mask, from, to); error != 0) return hawser::fail(error);
+  if (const int error = check(attributes, mask, from, to, view); error != 0) return hawser::fail(error);
   store(attributes, mask);
+  if ((mask & qp_attr::av) != 0) source_gid_ = *view.source_gid;
   enter(from, to);
   return {};
 }
 
-int Qp::check(const QpAttributes& a, std::uint32_t mask, QpState from, QpState to) {
+int Qp::check(const QpAttributes& a, std::uint32_t mask, QpState from, QpState to, const DeviceView& device) {
   const auto transition = rc_transition(from, to);
   if (!transition) return EINVAL;
   if ((mask & transition->required) != transition->required) return EINVAL;
   if ((mask & ~(transition->required | transition->optional | qp_attr::state)) != 0) return EINVAL;
-  if (to != QpState::reset && to != QpState::err && context_.device()->gone()) return EIO;
+  if (to != QpState::reset && to != QpState::err && device.gone) return EIO;
   // No alternate paths: nobody routes around failures in a UDP fabric but the kernel itself.
   constexpr std::uint8_t migrated = 0;
   if ((mask & qp_attr::alt_path) != 0) return EOPNOTSUPP;
   if ((mask & qp_attr::path_mig_state) != 0 && a.path_migration_state != migrated) return EOPNOTSUPP;
 
-  const Device& device = *context_.device();
   const auto wrong = [&](std::uint32_t attribute, bool bad) { return (mask & attribute) != 0 && bad; };
   const AddressVector& av = a.address;
   if (wrong(qp_attr::pkey_index, a.pkey_index != 0) || wrong(qp_attr::port, a.port != 1) ||
-      wrong(qp_attr::av, !av.is_global || av.port != 1 || !device.gid(av.source_gid_index) || av.destination.is_any() ||
+      wrong(qp_attr::av, !av.is_global || av.port != 1 || !device.source_gid || av.destination.is_any() ||
                              av.destination.is_multicast()) ||
-      wrong(qp_attr::path_mtu, a.path_mtu == 0 || a.path_mtu > static_cast<std::uint8_t>(device.active_mtu())) ||
+      wrong(qp_attr::path_mtu, a.path_mtu == 0 || a.path_mtu > device.path_mtu_max) ||
       wrong(qp_attr::dest_qpn, a.destination_qpn.value > 0xFFFFFF) || wrong(qp_attr::timeout, a.timeout > 31) ||
       wrong(qp_attr::retry_cnt, a.retry_count > 7) || wrong(qp_attr::rnr_retry, a.rnr_retry > 7) ||
       wrong(qp_attr::min_rnr_timer, a.min_rnr_timer > 31) ||
@@ -168,7 +173,6 @@ void Qp::store(const QpAttributes& a, std::uint32_t mask) {
   take(qp_attr::max_qp_rd_atomic, &QpAttributes::max_rd_atomic);
   take(qp_attr::max_dest_rd_atomic, &QpAttributes::max_dest_rd_atomic);
   take(qp_attr::en_sqd_async_notify, &QpAttributes::sqd_async_notify);
-  if ((mask & qp_attr::av) != 0) source_gid_ = context_.device()->gid(a.address.source_gid_index).value_or(Gid());
 }
 
 // A transition that check() has allowed, with its attributes stored.

@@ -129,8 +129,13 @@ class Qp final : public AsyncSource, public QpTimer, public std::enable_shared_f
 
   Status post_one(roce::SendWork&& work) HW_REQUIRES(mutex_);
   Status post_one(roce::RecvWork&& work) HW_REQUIRES(mutex_);
-  [[nodiscard]] int check(const QpAttributes& attributes, std::uint32_t mask, QpState from, QpState to)
-      HW_REQUIRES(mutex_);
+  struct DeviceView {
+    std::optional<Gid> source_gid;  // at the index that the address vector names
+    std::uint8_t path_mtu_max{};
+    bool gone{};
+  };
+  [[nodiscard]] static int check(const QpAttributes& attributes, std::uint32_t mask, QpState from, QpState to,
+                                 const DeviceView& device);
   void store(const QpAttributes& attributes, std::uint32_t mask) HW_REQUIRES(mutex_);
   void enter(QpState from, QpState to) HW_REQUIRES(mutex_);
   void set_state(QpState state) HW_REQUIRES(mutex_);
