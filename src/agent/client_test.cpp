@@ -1,0 +1,186 @@
+// Clients and a real agent in a network namespace of their own.
+#include "agent/client.hpp"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <set>
+
+#include <gtest/gtest.h>
+
+#include "agent/mad_port.hpp"
+#include "agent/netns_test_support.hpp"
+#include "agent/steering.hpp"
+#include "roce/packet.hpp"
+
+namespace hawser::agent {
+namespace {
+
+const IpAddress localhost = *IpAddress::parse("127.0.0.1");
+
+[[nodiscard]] bool readable(int fd, int timeout_ms = 5000) {
+  pollfd entry{fd, POLLIN, 0};
+  return poll(&entry, 1, timeout_ms) == 1;
+}
+
+cma::PortRequest tcp_port(std::uint16_t port) {
+  cma::PortRequest request;
+  request.source = {Family::inet, IpAddress::any_v4(), port, 0, 0};
+  return request;
+}
+
+// The next MAD that reaches the socket of a client.
+std::optional<ArrivedMad> next_mad(fabric::Fabric& fabric, int timeout_ms = 5000) {
+  if (!readable(fabric.poll_fd(), timeout_ms)) return std::nullopt;
+  std::array<fabric::InDatagram, 1> in;
+  if (fabric.receive(in) != 1) return std::nullopt;
+  const auto packet = roce::decode(in[0]);
+  if (!packet) return std::nullopt;
+  return parse_mad(in[0], *packet);
+}
+
+cm::Req request_for(std::uint16_t port, CommId local) {
+  cm::Req req;
+  req.local_comm_id = local;
+  req.service_id = ServiceId(0x01060000U | port);
+  req.local_ca_guid = Guid(0x0248570000000001);
+  req.local_qpn = Qpn(77);
+  req.primary.local_gid = req.primary.remote_gid = localhost;
+  return req;
+}
+
+void send_request(Client& client, std::uint16_t port, CommId local) {
+  send_mad(client.fabric(), {localhost, localhost, 0, 0, 64}, cm::encode({0, 0, 42, 0}, request_for(port, local)));
+}
+
+TEST(Client, ConnectsAndStartsTheAgent) {
+  HW_RUN_IN_NETNS([]() -> std::string {
+    HW_EXPECT(errno_of(query_host()) == ENOENT);
+    auto a = Client::connect({});
+    HW_EXPECT(a);
+    auto b = Client::connect({.daemon_path = {}, .program = "second"});
+    HW_EXPECT(b);
+    HW_EXPECT((*a)->slot() != (*b)->slot());
+    HW_EXPECT((*a)->host_identity() == (*b)->host_identity());
+    const auto report = query_host();
+    HW_EXPECT(report);
+    HW_EXPECT(report->processes.size() == 2);
+    HW_EXPECT(report->processes[1].program == "second");
+    HW_EXPECT(report->agent_pid != getpid());
+    return {};
+  });
+}
+
+TEST(Client, RejectsARequestThatNobodyListensFor) {
+  HW_RUN_IN_NETNS([]() -> std::string {
+    auto client = Client::connect({});
+    HW_EXPECT(client);
+    const auto id = (*client)->comm_ids().allocate();
+    HW_EXPECT(id);
+    send_request(**client, 7471, *id);
+    const auto mad = next_mad((*client)->fabric());
+    // The REJ's remote id is ours: the kernel gave it to our slot.
+    HW_EXPECT(mad);
+    const auto* reject = std::get_if<cm::Rej>(&mad->message.body);
+    HW_EXPECT(reject != nullptr);
+    HW_EXPECT(reject->reason == 8);
+    HW_EXPECT(reject->remote_comm_id == *id);
+    HW_EXPECT(mad->message.header.tid == 42);
+    return {};
+  });
+}
+
+TEST(Client, RelaysARequestToTheListener) {
+  HW_RUN_IN_NETNS([]() -> std::string {
+    auto server = Client::connect({});
+    auto client = Client::connect({});
+    HW_EXPECT(server && client);
+    const auto binding = (*server)->ports().bind(tcp_port(7471));
+    HW_EXPECT(binding && binding->port == 7471);
+    HW_EXPECT((*server)->ports().listen(binding->handle));
+    std::vector<IpAddress> sources;
+    (*server)->set_relay([&sources](const fabric::InDatagram& datagram) {
+      if (roce::decode(datagram)) sources.push_back(datagram.source);
+    });
+    const auto id = (*client)->comm_ids().allocate();
+    HW_EXPECT(id);
+    send_request(**client, 7471, *id);
+    HW_EXPECT(readable((*server)->poll_fd()));
+    (*server)->poll();
+    HW_EXPECT(sources == std::vector{localhost});
+    (*server)->ports().unlisten(binding->handle);
+    send_request(**client, 7471, *id);
+    const auto mad = next_mad((*client)->fabric());
+    HW_EXPECT(mad && std::holds_alternative<cm::Rej>(mad->message.body));
+    return {};
+  });
+}
+
+TEST(Client, ArbitratesPortsBetweenProcesses) {
+  HW_RUN_IN_NETNS([]() -> std::string {
+    auto a = Client::connect({});
+    auto b = Client::connect({});
+    HW_EXPECT(a && b);
+    const auto first = (*a)->ports().bind(tcp_port(7471));
+    HW_EXPECT(first);
+    HW_EXPECT(errno_of((*b)->ports().bind(tcp_port(7471))) == EADDRNOTAVAIL);  // wildcards [spec 1.8]
+    auto specific = tcp_port(7472);
+    specific.source.ip = *IpAddress::parse("10.0.0.1");
+    HW_EXPECT((*a)->ports().bind(specific));
+    HW_EXPECT(errno_of((*b)->ports().bind(specific)) == EADDRINUSE);
+    (*a)->ports().release(first->handle);
+    HW_EXPECT((*b)->ports().bind(tcp_port(7471)));
+    const auto ephemeral = (*a)->ports().bind(tcp_port(0));
+    HW_EXPECT(ephemeral && ephemeral->port >= 1024);
+    return {};
+  });
+}
+
+TEST(Client, LeasesGrow) {
+  HW_RUN_IN_NETNS([]() -> std::string {
+    auto a = Client::connect({});
+    auto b = Client::connect({});
+    HW_EXPECT(a && b);
+    std::set<std::uint32_t> numbers;
+    for (int i = 0; i < 10'000; ++i) {
+      for (Client* client : {a->get(), b->get()}) {
+        const auto qpn = client->qpns().allocate();
+        HW_EXPECT(qpn);
+        HW_EXPECT(qpn->value > 1 && qpn->value < 0xFFFFFF);
+        HW_EXPECT(numbers.insert(qpn->value).second);
+      }
+    }
+    std::set<std::uint32_t> chunks;
+    for (const std::uint32_t number : numbers) chunks.insert(chunk_of_qpn(number));
+    HW_EXPECT(chunks.size() == 6);
+    // A number that was freed rests.
+    const std::uint32_t freed = *numbers.begin();
+    (*a)->qpns().release(Qpn(freed));
+    const auto next = (*a)->qpns().allocate();
+    HW_EXPECT(next && next->value != freed);
+    return {};
+  });
+}
+
+TEST(Client, TheAgentLeavesWithTheLastClient) {
+  HW_RUN_IN_NETNS([]() -> std::string {
+    auto client = Client::connect({});
+    HW_EXPECT(client);
+    const auto report = query_host();
+    HW_EXPECT(report);
+    const int agent = static_cast<int>(report->agent_pid);
+    client->reset();
+    for (int i = 0; i < 500 && kill(agent, 0) == 0; ++i) poll(nullptr, 0, 10);
+    HW_EXPECT(kill(agent, 0) != 0);
+    auto again = Client::connect({});
+    HW_EXPECT(again);
+    return {};
+  });
+}
+
+}  // namespace
+}  // namespace hawser::agent

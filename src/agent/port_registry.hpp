@@ -1,0 +1,52 @@
+// The ports of all processes of a host: cma::PortTable decides, this remembers whose they are. Single-threaded.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "base/ip.hpp"
+#include "base/types.hpp"
+#include "cma/port_arbiter.hpp"
+
+namespace hawser::agent {
+
+class PortRegistry {
+ public:
+  explicit PortRegistry(cma::PortArbiter& arbiter) : arbiter_(arbiter) {}
+
+  // Processes name their bindings themselves, so that the names outlive an agent. EINVAL: such a name exists.
+  Result<std::uint16_t> bind(std::uint32_t slot, std::uint64_t handle, const cma::PortRequest& request);
+  // After a succession: the binding was granted by the agent before.
+  Status restore(std::uint32_t slot, std::uint64_t handle, const cma::PortRequest& request, bool listening);
+  Status listen(std::uint32_t slot, std::uint64_t handle);
+  Status unlisten(std::uint32_t slot, std::uint64_t handle);
+  Status set_reuse(std::uint32_t slot, std::uint64_t handle, bool reuse);
+  Status release(std::uint32_t slot, std::uint64_t handle);
+  void release_all(std::uint32_t slot);
+
+  // Who listens for this service id: the one whose address matches best; if nobody's does, anybody who listens on the
+  // port at another address (that process then rejects with 28, as the kernel would [spec 5.6]).
+  [[nodiscard]] std::optional<std::uint32_t> listener(ServiceId service, const IpAddress& destination) const;
+
+ private:
+  using Name = std::pair<std::uint32_t, std::uint64_t>;  // slot, handle
+  struct Binding {
+    cma::PortHandle arbiter_handle{};  // 0: restored, but the arbiter knows better
+    cma::PortRequest request;          // with the port that was granted
+    bool listening{};
+  };
+  using Service = std::pair<cma::PortSpace, std::uint16_t>;
+
+  Binding* find(std::uint32_t slot, std::uint64_t handle);
+  void stop_listening(const Name& name, Binding& binding);
+  void start_listening(const Name& name, Binding& binding);
+
+  cma::PortArbiter& arbiter_;
+  std::map<Name, Binding> bindings_;
+  std::multimap<Service, Name> listeners_;
+};
+
+}  // namespace hawser::agent

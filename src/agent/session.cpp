@@ -1,0 +1,213 @@
+#include "agent/session.hpp"
+
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+
+#include "agent/launcher.hpp"
+#include "agent/port_holder.hpp"
+#include "base/log.hpp"
+
+namespace hawser::agent {
+namespace {
+
+// An agent may leave, be killed, or lose the race for the name just when we turn to it.
+constexpr int attempts = 50;
+
+void pause_before(int attempt) {
+  if (attempt > 0) (void)::poll(nullptr, 0, std::min(attempt, 20));
+}
+
+}  // namespace
+
+MessageReader Answer::reader() {
+  MessageReader reader = *MessageReader::open(bytes);  // exchange() has opened it before
+  (void)reader.get<std::int32_t>();
+  return reader;
+}
+
+Session::~Session() {
+  if (channel_.get() < 0) return;
+  notify(MessageType::goodbye, [](MessageWriter&) {});
+}
+
+Result<Session::Welcome> Session::open(const ClientOptions& options) {
+  rt::Lock lock(mutex_);
+  options_ = options;
+  if (options_.program.empty()) options_.program = program_name(getpid());
+  poll_.set(Descriptor(epoll_create1(EPOLL_CLOEXEC)));
+  if (poll_.get() < 0) return fail(errno);
+  for (int attempt = 0; attempt < attempts; ++attempt) {
+    pause_before(attempt);
+    if (auto found = find_agent(); !found) return fail(found.error());
+    if (channel_.get() < 0) continue;
+    auto answer = exchange(MessageType::hello, [this](MessageWriter& m) { m.text(options_.program); });
+    if (!answer && errno_of(answer) == ECONNRESET) continue;
+    if (!answer) return fail(answer.error());
+    MessageReader reader = answer->reader();
+    Welcome welcome;
+    welcome.slot = slot_ = reader.get<std::uint32_t>();
+    welcome.host_identity = reader.get<std::uint64_t>();
+    welcome.chunk = reader.get<std::uint32_t>();
+    if (!reader.complete() || answer->descriptors.size() != welcome_descriptors) {
+      log::error("hawserd speaks another version of the protocol: end it (pkill hawserd) and try again");
+      return fail(EPROTO);
+    }
+    welcome.socket = std::move(answer->descriptors[welcome_socket]);
+    welcome.ledger = std::move(answer->descriptors[welcome_ledger]);
+    flight_in_.set(std::move(answer->descriptors[welcome_flight_in]));
+    flight_out_.set(std::move(answer->descriptors[welcome_flight_out]));
+    set_event_channel(std::move(answer->descriptors[welcome_event]));
+    return welcome;
+  }
+  log::error("no agent stays: hawserd ends as soon as it is started");
+  return fail(ECONNREFUSED);
+}
+
+// Leaves channel_ unset if it is worth another attempt.
+Status Session::find_agent() {
+  channel_.reset();
+  auto channel = connect_to_agent();
+  if (channel) {
+    channel_.set(std::move(*channel));
+    return {};
+  }
+  if (errno_of(channel) != ECONNREFUSED) return fail(channel.error());
+  const auto path = find_daemon(options_.daemon_path);
+  if (!path) return fail(path.error());
+  const Status launched = launch_daemon(*path);
+  if (!launched && errno_of(launched) != EEXIST) return launched;
+  return {};
+}
+
+// ECONNRESET: the agent is gone. Any other error is its answer.
+Result<Answer> Session::exchange(MessageType type, const Fill& fill, std::span<const int> descriptors) {
+  if (channel_.get() < 0) return fail(ECONNRESET);
+  MessageWriter message(type, ++sequence_);
+  fill(message);
+  if (!send_message(channel_.get(), message.bytes(), descriptors)) return fail(ECONNRESET);
+  std::array<std::byte, message_bytes_max> buffer;
+  for (;;) {
+    auto received = receive_message(channel_.get(), buffer);
+    if (!received || received->bytes.empty()) return fail(ECONNRESET);
+    Answer answer{{received->bytes.begin(), received->bytes.end()}, std::move(received->descriptors)};
+    auto reader = MessageReader::open(answer.bytes);
+    if (!reader) {
+      log::error("hawserd speaks another version of the protocol: end it (pkill hawserd) and try again");
+      return fail(EPROTO);
+    }
+    if (reader->type() != MessageType::reply || reader->sequence() != sequence_) continue;
+    const auto error = reader->get<std::int32_t>();
+    if (!reader->good()) return fail(EPROTO);
+    if (error == 0) return answer;
+    if (const std::string explanation = reader->long_text(); !explanation.empty()) log::error("{}", explanation);
+    return fail(error);
+  }
+}
+
+Result<Answer> Session::request(MessageType type, const Fill& fill) {
+  rt::Lock lock(mutex_);
+  for (int attempt = 0;; ++attempt) {
+    auto answer = exchange(type, fill);
+    if (answer || errno_of(answer) != ECONNRESET) return answer;
+    if (attempt == attempts) return fail(ECONNRESET);
+    if (auto succeeded = succeed(); !succeeded) return fail(succeeded.error());
+  }
+}
+
+void Session::notify(MessageType type, const Fill& fill) {
+  rt::Lock lock(mutex_);
+  MessageWriter message(type, ++sequence_);
+  fill(message);
+  // If the agent is gone, the next one learns what is left by succeed().
+  if (channel_.get() >= 0) (void)send_message(channel_.get(), message.bytes());
+}
+
+// The agent died. Whoever notices brings up the next one; what this process has is told to it before anything else.
+Status Session::succeed() {
+  const rt::Time now = std::chrono::steady_clock::now();
+  if (now < retry_at_) return fail(ECONNRESET);
+  Status status = fail(ECONNRESET);
+  for (int attempt = 0; attempt < attempts; ++attempt) {
+    pause_before(attempt);
+    status = find_agent();
+    if (!status) break;
+    if (channel_.get() < 0) continue;
+    status = resume_once();
+    if (status) return {};
+    if (errno_of(status) != ECONNRESET) break;
+  }
+  log::error("the agent was lost and there is no successor ({}): connections go on, new ones are not possible",
+             status.error().message());
+  channel_.reset();
+  event_.reset();  // nobody is woken for ever by a channel that has ended
+  retry_at_ = now + std::chrono::seconds(1);
+  return fail(ECONNRESET);
+}
+
+Status Session::resume_once() {
+  const std::array<int, 2> flight{flight_in_.get(), flight_out_.get()};
+  auto answer =
+      exchange(MessageType::resume, [this](MessageWriter& m) { m.put(slot_).text(options_.program); }, flight);
+  if (!answer) return fail(answer.error());
+  if (answer->descriptors.size() != 1) return fail(EPROTO);
+  Descriptor event = std::move(answer->descriptors[0]);
+  for (const auto& [handle, binding] : bindings_) {
+    const std::uint8_t flags = bind_restore | (binding.listening ? bind_listening : 0);
+    auto restored =
+        exchange(MessageType::bind, [&](MessageWriter& m) { m.put(handle).put(flags).port_request(binding.request); });
+    if (!restored && errno_of(restored) == ECONNRESET) return fail(ECONNRESET);
+  }
+  if (auto done = exchange(MessageType::resumed, [](MessageWriter&) {}); !done) return fail(done.error());
+  set_event_channel(std::move(event));
+  return {};
+}
+
+void Session::set_event_channel(Descriptor event) {
+  event_.set(std::move(event));  // closing the old one takes it out of the epoll
+  epoll_event interest{};
+  interest.events = EPOLLIN;
+  (void)epoll_ctl(poll_.get(), EPOLL_CTL_ADD, event_.get(), &interest);
+}
+
+void Session::remember(std::uint64_t handle, const Binding& binding) {
+  rt::Lock lock(mutex_);
+  bindings_.insert_or_assign(handle, binding);
+}
+
+void Session::change(std::uint64_t handle, const std::function<void(Binding&)>& change) {
+  rt::Lock lock(mutex_);
+  if (const auto found = bindings_.find(handle); found != bindings_.end()) change(found->second);
+}
+
+Session::Binding Session::forget(std::uint64_t handle) {
+  rt::Lock lock(mutex_);
+  auto node = bindings_.extract(handle);
+  return node.empty() ? Binding() : node.mapped();
+}
+
+void Session::read_events(const std::function<void(const fabric::InDatagram&)>& sink) {
+  std::array<std::byte, message_bytes_max> buffer;
+  for (int budget = 64; budget > 0; --budget) {
+    rt::UniqueLock lock(mutex_);
+    if (event_.get() < 0) return;
+    auto received = receive_message(event_.get(), buffer, MSG_DONTWAIT);
+    if (!received && errno_of(received) == EAGAIN) return;
+    if (!received || received->bytes.empty()) {
+      (void)succeed();
+      return;
+    }
+    lock.unlock();
+    auto reader = MessageReader::open(received->bytes);
+    if (!reader || reader->type() != MessageType::relay) continue;
+    const fabric::InDatagram datagram = reader->datagram();
+    if (reader->complete() && sink) sink(datagram);
+  }
+}
+
+}  // namespace hawser::agent
