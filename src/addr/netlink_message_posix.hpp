@@ -1,0 +1,43 @@
+// rtnetlink messages ↔ our types. Private to addr.
+#pragma once
+
+#include <optional>
+
+#include "addr/network.hpp"
+
+struct nlmsghdr;
+
+namespace hawser::addr {
+
+struct LinkMessage {
+  std::uint32_t index{};
+  std::uint16_t hardware_type{};
+  bool no_arp{};
+  verbs::InterfaceSnapshot snapshot;  // without addresses
+};
+[[nodiscard]] std::optional<LinkMessage> parse_link(const nlmsghdr* message);
+
+struct AddressMessage {
+  std::uint32_t interface{};
+  IpAddress address;
+};
+// nullopt also for an address that may not be used yet (duplicate detection runs).
+[[nodiscard]] std::optional<AddressMessage> parse_address(const nlmsghdr* message);
+
+struct RouteMessage {
+  bool local{}, usable{};  // usable: unicast or local
+  std::uint32_t interface{};
+  std::optional<IpAddress> source, gateway;
+  std::optional<std::uint8_t> hop_limit;
+};
+[[nodiscard]] std::optional<RouteMessage> parse_route(const nlmsghdr* message);
+
+[[nodiscard]] std::optional<NeighbourChange> parse_neighbour(const nlmsghdr* message);
+
+// Questions, written into `buffer`.
+nlmsghdr* ask_dump(void* buffer, std::uint16_t type);
+nlmsghdr* ask_route(void* buffer, const IpAddress& destination, const std::optional<IpAddress>& source,
+                    std::uint32_t interface);
+nlmsghdr* ask_neighbour(void* buffer, std::uint32_t interface, const IpAddress& address);
+
+}  // namespace hawser::addr

@@ -1,0 +1,304 @@
+#include "addr/netlink_posix.hpp"
+
+#include <arpa/inet.h>
+#include <linux/capability.h>
+#include <linux/if_arp.h>
+#include <linux/rtnetlink.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <fstream>
+
+#include <libmnl/libmnl.h>
+
+#include "addr/netlink_message_posix.hpp"
+
+namespace hawser::addr {
+namespace {
+
+constexpr std::size_t answer_bytes = 32768;  // what the kernel fills at most in a dump
+constexpr std::size_t question_bytes = 256;
+constexpr std::uint16_t discard_port = 9;
+
+// Makes the kernel find out who has the address, as any datagram would.
+void provoke(std::uint32_t interface, const IpAddress& address) {
+  const int family = address.is_v4() ? AF_INET : AF_INET6;
+  const int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return;
+  const SocketAddress to{.family = address.is_v4() ? Family::inet : Family::inet6,
+                         .ip = address,
+                         .port = discard_port,
+                         .scope_id = address.is_link_local() ? interface : 0};
+  sockaddr_storage storage{};
+  to.to(storage);
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(in6_pktinfo))> control{};
+  msghdr message{};
+  message.msg_name = &storage;
+  message.msg_namelen = family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
+  message.msg_control = control.data();
+  const auto put = [&](int level, int type, const auto& info) {
+    message.msg_controllen = CMSG_SPACE(sizeof info);
+    cmsghdr* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = level;
+    header->cmsg_type = type;
+    header->cmsg_len = CMSG_LEN(sizeof info);
+    std::memcpy(CMSG_DATA(header), &info, sizeof info);
+  };
+  if (family == AF_INET) {
+    in_pktinfo info{};
+    info.ipi_ifindex = static_cast<int>(interface);
+    put(IPPROTO_IP, IP_PKTINFO, info);
+  } else {
+    in6_pktinfo info{};
+    info.ipi6_ifindex = interface;
+    put(IPPROTO_IPV6, IPV6_PKTINFO, info);
+  }
+  // Whether it leaves or not: the neighbour's entry says what came of it.
+  static_cast<void>(sendmsg(fd, &message, MSG_NOSIGNAL));
+  close(fd);
+}
+
+}  // namespace
+
+void NetlinkView::CloseSocket::operator()(mnl_socket* socket) const { mnl_socket_close(socket); }
+
+Result<std::unique_ptr<NetlinkView>> NetlinkView::create() {
+  Socket monitor(mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  Socket query(mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC));
+  if (!monitor || !query) return fail(errno);
+  constexpr unsigned groups = RTMGRP_LINK | RTMGRP_NEIGH | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR;
+  if (mnl_socket_bind(monitor.get(), groups, MNL_SOCKET_AUTOPID) < 0) return fail(errno);
+  if (mnl_socket_bind(query.get(), 0, MNL_SOCKET_AUTOPID) < 0) return fail(errno);
+  return std::unique_ptr<NetlinkView>(new NetlinkView(std::move(monitor), std::move(query)));
+}
+
+NetlinkView::~NetlinkView() = default;
+
+// Sends a question and hands every message of the answer to `handle`.
+template <class Handle>
+Status NetlinkView::ask(nlmsghdr* request, Handle&& handle) {
+  request->nlmsg_seq = ++sequence_;
+  if (mnl_socket_sendto(query_.get(), request, request->nlmsg_len) < 0) return fail(errno);
+  const bool dump = (request->nlmsg_flags & NLM_F_DUMP) != 0;
+  alignas(nlmsghdr) std::array<char, answer_bytes> buffer;
+  for (;;) {
+    const ssize_t size = mnl_socket_recvfrom(query_.get(), buffer.data(), buffer.size());
+    if (size < 0 && errno == EINTR) continue;
+    if (size < 0) return fail(errno);
+    int left = static_cast<int>(size);
+    for (auto* message = reinterpret_cast<const nlmsghdr*>(buffer.data()); mnl_nlmsg_ok(message, left);
+         message = mnl_nlmsg_next(message, &left)) {
+      if (message->nlmsg_seq != sequence_) continue;  // a late answer to a question that was given up
+      if (message->nlmsg_type == NLMSG_DONE) return {};
+      if (message->nlmsg_type == NLMSG_ERROR) {
+        const auto* error = static_cast<const nlmsgerr*>(mnl_nlmsg_get_payload(message));
+        if (error->error != 0) return fail(-error->error);
+        return {};
+      }
+      handle(message);
+      if (!dump) return {};
+    }
+  }
+}
+
+std::vector<NetlinkView::Known> NetlinkView::dump_interfaces() {
+  alignas(nlmsghdr) std::array<char, question_bytes> question{};
+  std::vector<Known> found;
+  std::vector<std::uint16_t> types;
+  const Status links = ask(ask_dump(question.data(), RTM_GETLINK), [&](const nlmsghdr* message) {
+    auto link = parse_link(message);
+    if (!link) return;
+    found.push_back({std::move(link->snapshot), link->no_arp});
+    types.push_back(link->hardware_type);
+  });
+  const Status addresses = ask(ask_dump(question.data(), RTM_GETADDR), [&](const nlmsghdr* message) {
+    const auto address = parse_address(message);
+    if (!address) return;
+    const auto owner =
+        std::ranges::find_if(found, [&](const Known& k) { return k.snapshot.index == address->interface; });
+    if (owner != found.end()) owner->snapshot.addresses.push_back(address->address);
+  });
+  if (!links || !addresses) return known_;  // what we knew is better than nothing
+  // Tunnels that are only there because their module is loaded are no devices.
+  std::vector<Known> devices;
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    const bool usual = types[i] == ARPHRD_ETHER || types[i] == ARPHRD_LOOPBACK;
+    if (usual || !found[i].snapshot.addresses.empty()) devices.push_back(std::move(found[i]));
+  }
+  return devices;
+}
+
+std::vector<verbs::InterfaceSnapshot> NetlinkView::interfaces() {
+  rt::Lock lock(mutex_);
+  known_ = dump_interfaces();
+  known_is_current_ = true;
+  std::vector<verbs::InterfaceSnapshot> snapshots;
+  for (const Known& known : known_) snapshots.push_back(known.snapshot);
+  return snapshots;
+}
+
+std::optional<std::uint32_t> NetlinkView::known_owner(const IpAddress& address) const {
+  for (const Known& known : known_) {
+    const bool loopback = known.snapshot.loopback && address.is_v4() && address.is_loopback();
+    if (loopback || std::ranges::find(known.snapshot.addresses, address) != known.snapshot.addresses.end()) {
+      return known.snapshot.index;
+    }
+  }
+  return std::nullopt;
+}
+
+Result<std::uint32_t> NetlinkView::owner(const IpAddress& address) {
+  if (known_is_current_) {
+    if (const auto index = known_owner(address)) return *index;
+  }
+  known_ = dump_interfaces();
+  known_is_current_ = true;
+  if (const auto index = known_owner(address)) return *index;
+  return fail(ENODEV);
+}
+
+// For the rare route without a preferred source.
+Result<IpAddress> NetlinkView::any_address(std::uint32_t interface, bool v4) {
+  known_ = dump_interfaces();
+  for (const Known& known : known_) {
+    if (known.snapshot.index != interface) continue;
+    for (const IpAddress& address : known.snapshot.addresses) {
+      if (address.is_v4() == v4) return address;
+    }
+  }
+  return fail(EADDRNOTAVAIL);
+}
+
+Result<Route> NetlinkView::route(const IpAddress& destination, const std::optional<IpAddress>& source,
+                                 std::uint32_t interface) {
+  alignas(nlmsghdr) std::array<char, question_bytes> question{};
+  rt::Lock lock(mutex_);
+  if (source && !owner(*source)) return fail(EADDRNOTAVAIL);
+  std::optional<RouteMessage> answer;
+  const Status asked = ask(ask_route(question.data(), destination, source, interface),
+                           [&](const nlmsghdr* message) { answer = parse_route(message); });
+  if (!asked) return fail(asked.error());
+  if (!answer || !answer->usable) return fail(EHOSTUNREACH);
+  Route route;
+  route.local = answer->local;
+  route.gateway = answer->gateway;
+  route.hop_limit = answer->hop_limit.value_or(route.hop_limit);
+  route.interface = answer->interface;
+  // The kernel says lo for our own addresses, which is how the datagrams go; and for an IPv6 address of an interface
+  // that has only just come up it does not say so yet.
+  const std::optional<std::uint32_t> of_owner =
+      route.local ? owner(destination).value_or(answer->interface) : known_owner(destination);
+  if (of_owner) {
+    route.local = true;
+    route.gateway.reset();
+    route.interface = *of_owner;
+  }
+  if (source) {
+    route.source = *source;
+  } else if (answer->source) {
+    route.source = *answer->source;
+  } else {
+    const auto any = route.local ? Result<IpAddress>(destination) : any_address(route.interface, destination.is_v4());
+    if (!any) return fail(any.error());
+    route.source = *any;
+  }
+  return route;
+}
+
+bool NetlinkView::needs_no_neighbour(std::uint32_t interface) {
+  if (!known_is_current_) known_ = dump_interfaces();
+  known_is_current_ = true;
+  return std::ranges::any_of(known_, [&](const Known& k) { return k.snapshot.index == interface && k.no_neighbours; });
+}
+
+Result<Mac> NetlinkView::neighbour(std::uint32_t interface, const IpAddress& address) {
+  alignas(nlmsghdr) std::array<char, question_bytes> question{};
+  {
+    rt::Lock lock(mutex_);
+    if (needs_no_neighbour(interface)) return Mac{};
+    std::optional<NeighbourChange> entry;
+    const Status asked = ask(ask_neighbour(question.data(), interface, address),
+                             [&](const nlmsghdr* message) { entry = parse_neighbour(message); });
+    if (asked && entry && entry->mac) return *entry->mac;
+    if (!asked && asked.error().value() == ENODEV) return fail(ENODEV);
+  }
+  provoke(interface, address);
+  return fail(ENODATA);
+}
+
+std::pair<std::uint16_t, std::uint16_t> NetlinkView::local_port_range() {
+  std::ifstream file("/proc/sys/net/ipv4/ip_local_port_range");
+  std::uint16_t low = 0, high = 0;
+  if (file >> low >> high && low != 0 && low <= high) return {low, high};
+  return {32768, 60999};  // the kernel's default
+}
+
+bool NetlinkView::may_bind_privileged() {
+  __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+  std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> data{};
+  if (syscall(SYS_capget, &header, data.data()) != 0) return false;
+  return (data[CAP_TO_INDEX(CAP_NET_BIND_SERVICE)].effective & CAP_TO_MASK(CAP_NET_BIND_SERVICE)) != 0;
+}
+
+bool NetlinkView::bind_v6_only() {
+  std::ifstream file("/proc/sys/net/ipv6/bindv6only");
+  int value = 0;
+  return file >> value && value != 0;
+}
+
+void NetlinkView::set_observer(Observer observer) {
+  rt::Lock lock(mutex_);
+  observer_ = std::move(observer);
+}
+
+int NetlinkView::poll_fd() const { return mnl_socket_get_fd(monitor_.get()); }
+
+void NetlinkView::poll() {
+  alignas(nlmsghdr) std::array<char, answer_bytes> buffer;
+  bool changed = false;
+  std::vector<NeighbourChange> neighbours;
+  for (;;) {
+    const ssize_t size = mnl_socket_recvfrom(monitor_.get(), buffer.data(), buffer.size());
+    if (size < 0 && errno == EINTR) continue;
+    if (size < 0 && errno == ENOBUFS) {
+      // Messages were lost: look at everything again. The neighbours come as answers on this same socket.
+      changed = true;
+      alignas(nlmsghdr) std::array<char, question_bytes> question{};
+      const nlmsghdr* request = ask_dump(question.data(), RTM_GETNEIGH);
+      static_cast<void>(mnl_socket_sendto(monitor_.get(), request, request->nlmsg_len));
+      continue;
+    }
+    if (size <= 0) break;
+    int left = static_cast<int>(size);
+    for (auto* message = reinterpret_cast<const nlmsghdr*>(buffer.data()); mnl_nlmsg_ok(message, left);
+         message = mnl_nlmsg_next(message, &left)) {
+      switch (message->nlmsg_type) {
+        case RTM_NEWLINK:
+        case RTM_DELLINK:
+        case RTM_NEWADDR:
+        case RTM_DELADDR: changed = true; break;
+        case RTM_NEWNEIGH:
+        case RTM_DELNEIGH:
+          if (auto neighbour = parse_neighbour(message)) neighbours.push_back(*neighbour);
+          break;
+        default: break;
+      }
+    }
+  }
+  Observer observer;
+  {
+    rt::Lock lock(mutex_);
+    if (changed) known_is_current_ = false;
+    observer = observer_;
+  }
+  if (changed && observer.interfaces_changed) observer.interfaces_changed();
+  for (const NeighbourChange& neighbour : neighbours) {
+    if (observer.neighbour_changed) observer.neighbour_changed(neighbour);
+  }
+}
+
+}  // namespace hawser::addr
