@@ -233,6 +233,7 @@ bool Endpoint::take_dreq(const MadHeader& header, const Dreq& dreq, const verbs:
       answer_data_.clear();
       become(State::dreq_rcvd);
       return true;
+    case State::idle:  // over for us since long: the peer lost every DREP until now, and would wait for its last retry
     case State::timewait:
       core_.counters.duplicates.count();
       static_cast<void>(core_.sender.send(from, encode({.tid = header.tid}, make_drep())));
