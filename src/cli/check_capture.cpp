@@ -10,7 +10,9 @@ namespace hawser::cli {
 int check_capture(const std::string& path) {
   const auto report = capture::check(path);
   if (!report) {
-    log::error("cannot read {}: {}", path, report.error());
+    // libpcap names the file in some of its messages only.
+    const bool named = report.error().find(path) != std::string::npos;
+    log::error("cannot read {}{}", named ? "" : path + ": ", report.error());
     return 2;
   }
   for (const capture::BadPacket& packet : report->bad) fmt::print("frame {}: {}\n", packet.frame, packet.why);

@@ -14,4 +14,7 @@ int run(std::vector<std::string> command);
 // cannot be read.
 int check_capture(const std::string& path);
 
+// hawser ids [--json]: the connection ids of this host (network namespace) and user. Starts no agent.
+int show_ids(bool json);
+
 }  // namespace hawser::cli

@@ -38,6 +38,11 @@ int main(int argc, char** argv) {
       "127 if it was not found.");
   run_command->callback([&] { exit_status = run(run_command->remaining()); });
 
+  bool json = false;
+  CLI::App* ids_command = app.add_subcommand("ids", "Show the connection ids of this host");
+  ids_command->add_flag("--json", json, "for programs");
+  ids_command->callback([&] { exit_status = show_ids(json); });
+
   std::string capture;
   CLI::App* check_command = app.add_subcommand("check-capture", "Verify the ICRC of every RoCEv2 packet of a capture");
   check_command->add_option("FILE", capture, "as tcpdump or Wireshark write it (pcap, pcapng)")->required();

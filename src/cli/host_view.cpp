@@ -1,0 +1,100 @@
+#include "cli/host_view.hpp"
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <vector>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "cma/types.hpp"
+
+namespace hawser::cli {
+namespace {
+
+struct Row {
+  std::string state, port_space, source, destination, interface, program;
+  std::uint32_t qpn, remote_qpn;
+};
+
+std::string port_space_name(std::uint16_t number) {
+  switch (static_cast<cma::PortSpace>(number)) {
+    case cma::PortSpace::ipoib: return "IPOIB";
+    case cma::PortSpace::tcp: return "TCP";
+    case cma::PortSpace::udp: return "UDP";
+    case cma::PortSpace::ib: return "IB";
+  }
+  return fmt::format("{:#06x}", number);
+}
+
+std::string address_text(std::uint8_t family, const std::uint8_t (&bytes)[16], std::uint16_t port) {
+  SocketAddress address;
+  address.family = static_cast<Family>(family);
+  std::ranges::copy(bytes, address.ip.bytes.begin());
+  address.port = port;
+  return address.text();
+}
+
+Row row_of(const agent::IdInfo& id, const InterfaceName& interface_name) {
+  const cm::LedgerRecord& record = id.record;
+  return {.state = cma::name(static_cast<cma::State>(record.cma_state)),
+          .port_space = port_space_name(record.port_space),
+          .source = address_text(record.source_family, record.source, record.source_port),
+          .destination = address_text(record.destination_family, record.destination, record.destination_port),
+          .interface = record.device_interface == 0 ? "" : interface_name(record.device_interface),
+          .program = id.program,
+          .qpn = record.local_qpn,
+          .remote_qpn = record.remote_qpn};
+}
+
+// By pid, and in the agent's order within a process.
+std::multimap<int, Row> rows_of(const agent::HostReport& report, const InterfaceName& interface_name) {
+  std::multimap<int, Row> rows;
+  for (const agent::IdInfo& id : report.ids) rows.emplace(id.pid, row_of(id, interface_name));
+  return rows;
+}
+
+std::string or_dash(const std::string& text) { return text.empty() ? "-" : text; }
+
+}  // namespace
+
+std::string ids_table(const agent::HostReport& report, const InterfaceName& interface_name) {
+  constexpr std::size_t columns = 8;
+  using Line = std::array<std::string, columns>;
+  std::vector<Line> lines{{"STATE", "SPACE", "SOURCE", "DESTINATION", "INTERFACE", "QPN", "PID", "PROGRAM"}};
+  for (const auto& [pid, row] : rows_of(report, interface_name)) {
+    lines.push_back({row.state, row.port_space, row.source, row.destination, or_dash(row.interface),
+                     row.qpn == 0 ? "-" : fmt::format("{:#08x}", row.qpn), std::to_string(pid), row.program});
+  }
+  std::array<std::size_t, columns> widths{};
+  for (const Line& line : lines) {
+    for (std::size_t i = 0; i < columns; ++i) widths[i] = std::max(widths[i], line[i].size());
+  }
+  std::string text;
+  for (const Line& line : lines) {
+    for (std::size_t i = 0; i + 1 < columns; ++i) text += fmt::format("{:<{}}  ", line[i], widths[i]);
+    text += line.back() + "\n";
+  }
+  return text;
+}
+
+std::string ids_json(const agent::HostReport& report, const InterfaceName& interface_name) {
+  auto ids = nlohmann::json::array();
+  for (const auto& [pid, row] : rows_of(report, interface_name)) {
+    ids.push_back({{"state", row.state},
+                   {"port_space", row.port_space},
+                   {"source", row.source},
+                   {"destination", row.destination},
+                   {"interface", row.interface},
+                   {"qpn", row.qpn},
+                   {"remote_qpn", row.remote_qpn},
+                   {"pid", pid},
+                   {"program", row.program}});
+  }
+  // A program may call itself anything, also what is not UTF-8.
+  const nlohmann::json host{{"agent_pid", report.agent_pid}, {"ids", ids}};
+  return host.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace hawser::cli
