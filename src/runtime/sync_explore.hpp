@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <compare>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <type_traits>
@@ -119,6 +120,7 @@ template <class T>
 class Atomic {
  public:
   using value_type = T;
+  using Difference = std::conditional_t<std::is_pointer_v<T>, std::ptrdiff_t, T>;
   constexpr static auto seq_cst = std::memory_order_seq_cst;
 
   Atomic() noexcept : value_(T{}) {}
@@ -164,15 +166,13 @@ class Atomic {
     return value;
   }
 
-  template <class U>
-  T fetch_add(U n, std::memory_order order = seq_cst) {
+  T fetch_add(Difference n, std::memory_order order = seq_cst) {
     explore::access(object_, explore::Access::update);
     const T old = value_.fetch_add(n, order);
     note(value_.load(std::memory_order_relaxed));
     return old;
   }
-  template <class U>
-  T fetch_sub(U n, std::memory_order order = seq_cst) {
+  T fetch_sub(Difference n, std::memory_order order = seq_cst) {
     explore::access(object_, explore::Access::update);
     const T old = value_.fetch_sub(n, order);
     note(value_.load(std::memory_order_relaxed));
