@@ -255,7 +255,9 @@ TEST_P(TransferInDisorder, MixtureInBothDirections) {
     };
     for (std::size_t i = 0; i < count; ++i) {
       post(pair.a, pair.b, i, i % 63);
-      if (chance->random() % 4 == 0) ASSERT_TRUE(pair.run_for(microseconds(50)));
+      if (chance->random() % 4 == 0) {
+        ASSERT_TRUE(pair.run_for(microseconds(50)));
+      }
     }
     ASSERT_TRUE(pair.run());
     EXPECT_EQ(pair.a.host.errors + pair.b.host.errors, 0);
