@@ -7,7 +7,7 @@ namespace hawser::cm {
 
 class CommIdLease {
  public:
-  CommIdLease(CommIdSpace& space, CommId id) : id(id), space_(space) {}
+  CommIdLease(CommIdSpace& space, CommId leased) : id(leased), space_(space) {}
   ~CommIdLease() { space_.release(id); }
   CommIdLease(const CommIdLease&) = delete;
   CommIdLease& operator=(const CommIdLease&) = delete;

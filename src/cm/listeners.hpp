@@ -15,10 +15,8 @@ namespace hawser::cm {
 // Alive as long as somebody holds it; its handler is called until close().
 class Manager::Listener {
  public:
-  Listener(verbs::DevicePtr device, ServiceId service_id, Handler handler)
-      : device(std::move(device)),
-        service_id(service_id),
-        handler(std::make_shared<const Handler>(std::move(handler))) {}
+  Listener(verbs::DevicePtr d, ServiceId s, Handler h)
+      : device(std::move(d)), service_id(s), handler(std::make_shared<const Handler>(std::move(h))) {}
 
   // Runs the handler on the dispatching thread; nullopt if the listener was closed.
   std::optional<int> call(Connection& connection, const Event& event);
