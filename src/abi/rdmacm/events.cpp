@@ -1,0 +1,193 @@
+// Fetching events: what the library does with each before the program sees it [spec 6.4].
+#include <fcntl.h>
+
+#include <cstring>
+
+#include "abi/rdmacm/support.hpp"
+
+namespace hawser::abi::rdmacm {
+namespace {
+
+rdma_cm_event_type public_type(cma::EventType type) { return static_cast<rdma_cm_event_type>(type); }
+
+void fill_connection(const ucm::EventRecord& record, CmEvent& event) {
+  event.private_data = record.private_data;
+  const auto data = event.private_data.view();
+  rdma_conn_param& param = event.pub.param.conn;
+  param.private_data = data.empty() ? nullptr : data.data();
+  param.private_data_len = static_cast<std::uint8_t>(std::min<std::size_t>(data.size(), 0xFF));
+  param.responder_resources = record.responder_resources;
+  param.initiator_depth = record.initiator_depth;
+  param.flow_control = record.flow_control;
+  param.retry_count = record.retry_count;
+  param.rnr_retry_count = record.rnr_retry_count;
+  param.srq = record.srq;
+  param.qp_num = record.qpn.value;
+}
+
+// The new id of a CONNECT_REQUEST. Null: it could not be made, and is gone.
+std::shared_ptr<CmId> make_child(const Call& listener, const ucm::EventRecord& record) {
+  Process& process = Process::current();
+  const rdma_cm_id& from = listener.id->pub;
+  auto channel = listener.id->channel;
+  // A listener in synchronous mode has a channel of its own, and so has each of its requests.
+  if (listener.id->sync) {
+    channel = make_channel();
+    if (channel == nullptr) return nullptr;
+    if (!listener.ucm->migrate_id(channel->file, listener.file(), record.id)) {
+      close_channel(*listener.ucm, channel);
+      return nullptr;
+    }
+  }
+  auto child = make_id(std::move(channel), from.context, from.ps, from.qp_type);
+  child->handle = record.id;
+  child->sync = listener.id->sync;
+  child->initiator_depth = record.initiator_depth;
+  child->responder_resources = record.responder_resources;
+  child->remote_ece = record.ece;
+  const Call call{child, listener.ucm};
+  if (const Status known = query(call); !known) {
+    (void)listener.ucm->destroy_id(call.file(), child->handle);
+    if (child->sync) close_channel(*listener.ucm, child->channel);
+    return nullptr;
+  }
+  process.ids.insert(child);
+  return child;
+}
+
+// With a QP on the id the library answers the REP itself; without, the program does with rdma_establish.
+void on_response(const Call& call, const ucm::EventRecord& record, CmEvent& event) {
+  fill_connection(record, event);
+  call.id->remote_ece = record.ece;
+  if (call.id->pub.qp == nullptr) return;
+  int error = qp_to_rtr_and_rts(call, RDMA_MAX_RESP_RES, RDMA_MAX_INIT_DEPTH);
+  if (error == 0) error = errno_of(call.ucm->accept_response(call.file(), call.handle()));
+  if (error == 0) {
+    event.pub.event = RDMA_CM_EVENT_ESTABLISHED;
+    return;
+  }
+  (void)qp_to_error(*call.id);
+  event.pub.event = RDMA_CM_EVENT_CONNECT_ERROR;
+  event.pub.status = -error;
+  call.id->connect_error = true;
+}
+
+void on_resolved(const Call& call, CmEvent& event, rdma_cm_event_type failed) {
+  if (const Status known = query(call); !known) {
+    event.pub.event = failed;
+    event.pub.status = -known.error().value();
+  }
+}
+
+// False: the program is not told.
+bool prepare(const Call& call, const ucm::EventRecord& record, CmEvent& event) {
+  event.pub.id = &call.id->pub;
+  switch (record.type) {
+    case cma::EventType::addr_resolved: on_resolved(call, event, RDMA_CM_EVENT_ADDR_ERROR); return true;
+    case cma::EventType::route_resolved: on_resolved(call, event, RDMA_CM_EVENT_ROUTE_ERROR); return true;
+    case cma::EventType::connect_request: {
+      const auto child = make_child(call, record);
+      if (child == nullptr) return false;
+      event.pub.id = &child->pub;
+      event.pub.listen_id = &call.id->pub;
+      fill_connection(record, event);
+      return true;
+    }
+    case cma::EventType::connect_response: on_response(call, record, event); return true;
+    case cma::EventType::established: fill_connection(record, event); return true;
+    case cma::EventType::rejected:
+      if (call.id->connect_error) return false;
+      fill_connection(record, event);
+      (void)qp_to_error(*call.id);
+      return true;
+    case cma::EventType::disconnected:
+      if (call.id->connect_error) return false;
+      fill_connection(record, event);
+      return true;
+    default: return true;
+  }
+}
+
+// Null: nothing that the program is told of.
+std::shared_ptr<CmEvent> translate(ucm::Manager& ucm, const ucm::EventRecord& record) {
+  Process& process = Process::current();
+  auto id = process.ids.find(reinterpret_cast<const rdma_cm_id*>(record.uid));
+  if (id == nullptr) return nullptr;
+  auto event = std::make_shared<CmEvent>();
+  event->owner = id;
+  event->pub.event = public_type(record.type);
+  event->pub.status = record.status;
+  if (!prepare(Call{id, &ucm}, record, *event)) {
+    id->acknowledge();
+    return nullptr;
+  }
+  process.events.insert(event);
+  return event;
+}
+
+bool non_blocking(int fd) {
+  const int flags = ::fcntl(fd, F_GETFL);
+  return flags >= 0 && (flags & O_NONBLOCK) != 0;
+}
+
+}  // namespace
+
+Result<std::shared_ptr<CmEvent>> fetch_event(const std::shared_ptr<Channel>& channel) {
+  Process& process = Process::current();
+  const auto ucm = process.ucm();
+  if (!ucm) return fail(ucm.error());
+  const int fd = channel->descriptor->fd();
+  for (;;) {
+    while (const auto record = (*ucm)->get_event(channel->file)) {
+      if (auto event = translate(**ucm, *record)) return event;
+    }
+    if (non_blocking(fd)) return fail(EAGAIN);
+    const Status waited =
+        process.stack().engine().wait(stack::WaitKind::cm_events, fd, [&] { return channel->file->pending(); });
+    if (!waited) return fail(waited.error());
+  }
+}
+
+void drop_sync_event(CmId& id) {
+  if (id.pub.event != nullptr) rdma_ack_cm_event(id.pub.event);
+  id.pub.event = nullptr;
+}
+
+int complete(CmId& id) {
+  if (!id.sync) return 0;
+  drop_sync_event(id);
+  const auto event = fetch_event(id.channel);
+  if (!event) return answer(event);
+  id.pub.event = &(*event)->pub;
+  const int status = id.pub.event->status;
+  if (status == 0) return 0;
+  if (id.pub.event->event == RDMA_CM_EVENT_REJECTED) return fail_errno(ECONNREFUSED);
+  return fail_errno(status < 0 ? -status : status);
+}
+
+}  // namespace hawser::abi::rdmacm
+
+using namespace hawser;
+using namespace hawser::abi::rdmacm;
+
+int rdma_get_cm_event(rdma_event_channel* channel, rdma_cm_event** event) {
+  const auto known = Process::current().channels.find(channel);
+  if (known == nullptr || event == nullptr) return fail_errno(EINVAL);
+  const auto fetched = fetch_event(known);
+  if (!fetched) return answer(fetched);
+  *event = &(*fetched)->pub;
+  return 0;
+}
+
+int rdma_ack_cm_event(rdma_cm_event* event) {
+  const auto known = Process::current().events.take(event);
+  if (known == nullptr) return fail_errno(EINVAL);
+  known->owner->acknowledge();
+  return 0;
+}
+
+const char* rdma_event_str(rdma_cm_event_type event) {
+  constexpr auto last = static_cast<unsigned>(cma::EventType::internal);
+  if (static_cast<unsigned>(event) > last) return "UNKNOWN EVENT";
+  return cma::name(static_cast<cma::EventType>(event));
+}

@@ -1,0 +1,167 @@
+// Channels and ids: birth, addresses, options, migration, end.
+#include <cstring>
+
+#include "abi/rdmacm/support.hpp"
+
+using namespace hawser;
+using namespace hawser::abi::rdmacm;
+
+namespace hawser::abi::rdmacm {
+namespace {
+
+// nullptr stays nullptr. EINVAL: no family that the CM knows.
+Result<std::optional<SocketAddress>> address_of(const sockaddr* address) {
+  if (address == nullptr || address->sa_family == AF_UNSPEC) return std::optional<SocketAddress>{};
+  const auto known = SocketAddress::from(address);
+  if (!known) return fail(EINVAL);
+  return known;
+}
+
+Status resolve(const Call& call, const sockaddr* source, const sockaddr* destination, int timeout_ms) {
+  const auto from = address_of(source);
+  const auto to = address_of(destination);
+  if (!from || !to || !*to) return fail(EINVAL);
+  const SocketAddress* given = *from ? &**from : nullptr;
+  if (const Status asked = call.ucm->resolve_addr(call.file(), call.handle(), given, **to, milliseconds(timeout_ms));
+      !asked) {
+    return asked;
+  }
+  (*to)->to(call.id->pub.route.addr.dst_storage);
+  return {};
+}
+
+// Waits for the acknowledgements of all that was fetched of the id: their events point into it.
+int destroy(const Call& call) {
+  CmId& id = *call.id;
+  const auto reported = call.ucm->destroy_id(call.file(), call.handle());
+  // ENOENT: it ended with its channel already.
+  if (!reported && reported.error().value() != ENOENT) return answer(reported);
+  drop_sync_event(id);
+  if (reported) id.wait_until_acknowledged(*reported);
+  Process::current().ids.take(&id.pub);
+  if (id.sync) close_channel(*call.ucm, id.channel);
+  return 0;
+}
+
+int migrate(const Call& call, std::shared_ptr<Channel> to, bool sync) {
+  CmId& id = *call.id;
+  const auto fetched = call.ucm->migrate_id(to->file, call.file(), call.handle());
+  if (!fetched) return answer(fetched);
+  if (id.sync) drop_sync_event(id);
+  id.wait_until_acknowledged(*fetched);
+  const auto old = std::exchange(id.channel, std::move(to));
+  if (id.sync) close_channel(*call.ucm, old);
+  id.sync = sync;
+  id.pub.channel = &id.channel->pub;
+  return 0;
+}
+
+}  // namespace
+}  // namespace hawser::abi::rdmacm
+
+rdma_event_channel* rdma_create_event_channel() {
+  if (const auto ucm = Process::current().ucm(); !ucm) {
+    errno = ucm.error().value();
+    return nullptr;
+  }
+  const auto channel = make_channel();
+  return channel == nullptr ? nullptr : &channel->pub;
+}
+
+void rdma_destroy_event_channel(rdma_event_channel* channel) {
+  Process& process = Process::current();
+  const auto known = process.channels.find(channel);
+  const auto ucm = process.ucm();
+  if (known != nullptr && ucm) close_channel(**ucm, known);
+}
+
+int rdma_create_id(rdma_event_channel* channel, rdma_cm_id** id, void* context, rdma_port_space space) {
+  Process& process = Process::current();
+  const auto ucm = process.ucm();
+  if (!ucm) return answer(ucm);
+  const bool sync = channel == nullptr;
+  const auto on = sync ? make_channel() : process.channels.find(channel);
+  if (on == nullptr) return sync ? -1 : fail_errno(EINVAL);
+  if (id == nullptr) return fail_errno(EINVAL);
+  const bool datagrams = space == RDMA_PS_UDP || space == RDMA_PS_IPOIB;
+  const auto made = make_id(on, context, space, datagrams ? IBV_QPT_UD : IBV_QPT_RC);
+  made->sync = sync;
+  const auto handle = (*ucm)->create_id(on->file, uid_of(*made), static_cast<cma::PortSpace>(space),
+                                        static_cast<cma::QpType>(made->pub.qp_type));
+  if (!handle) {
+    if (sync) close_channel(**ucm, on);
+    return answer(handle);
+  }
+  made->handle = *handle;
+  process.ids.insert(made);
+  *id = &made->pub;
+  return 0;
+}
+
+int rdma_destroy_id(rdma_cm_id* id) {
+  const auto call = enter(id);
+  return call ? destroy(*call) : answer(call);
+}
+
+int rdma_bind_addr(rdma_cm_id* id, sockaddr* address) {
+  const auto call = enter(id);
+  if (!call) return answer(call);
+  const auto to = address_of(address);
+  if (!to || !*to) return fail_errno(EINVAL);
+  if (const Status bound = call->ucm->bind(call->file(), call->handle(), **to); !bound) return answer(bound);
+  return answer(query(*call));
+}
+
+int rdma_resolve_addr(rdma_cm_id* id, sockaddr* source, sockaddr* destination, int timeout_ms) {
+  const auto call = enter(id);
+  if (!call) return answer(call);
+  if (const Status asked = resolve(*call, source, destination, timeout_ms); !asked) return answer(asked);
+  return complete(*call->id);
+}
+
+int rdma_resolve_route(rdma_cm_id* id, int timeout_ms) {
+  const auto call = enter(id);
+  if (!call) return answer(call);
+  const Status asked = call->ucm->resolve_route(call->file(), call->handle(), milliseconds(timeout_ms));
+  return asked ? complete(*call->id) : answer(asked);
+}
+
+int rdma_set_option(rdma_cm_id* id, int level, int name, void* value, size_t length) {
+  const auto call = enter(id);
+  if (!call) return answer(call);
+  if (value == nullptr && length != 0) return fail_errno(EINVAL);
+  return answer(
+      call->ucm->set_option(call->file(), call->handle(), level, name, {static_cast<const std::byte*>(value), length}));
+}
+
+int rdma_migrate_id(rdma_cm_id* id, rdma_event_channel* channel) {
+  const auto call = enter(id);
+  if (!call) return answer(call);
+  if (channel != nullptr) {
+    const auto to = Process::current().channels.find(channel);
+    return to == nullptr ? fail_errno(EINVAL) : migrate(*call, to, false);
+  }
+  if (call->id->sync) return fail_errno(EINVAL);
+  const auto own = make_channel();
+  if (own == nullptr) return -1;
+  if (migrate(*call, own, true) == 0) return 0;
+  const int error = errno;
+  close_channel(*call->ucm, own);
+  return fail_errno(error);
+}
+
+static __be16 port_of(const sockaddr& address) {
+  sockaddr_storage copy{};
+  if (address.sa_family == AF_INET) {
+    std::memcpy(&copy, &address, sizeof(sockaddr_in));
+    return reinterpret_cast<const sockaddr_in&>(copy).sin_port;
+  }
+  if (address.sa_family == AF_INET6) {
+    std::memcpy(&copy, &address, sizeof(sockaddr_in6));
+    return reinterpret_cast<const sockaddr_in6&>(copy).sin6_port;
+  }
+  return 0;
+}
+
+__be16 rdma_get_src_port(rdma_cm_id* id) { return port_of(id->route.addr.src_addr); }
+__be16 rdma_get_dst_port(rdma_cm_id* id) { return port_of(id->route.addr.dst_addr); }

@@ -1,0 +1,42 @@
+#include "abi/rdmacm/objects.hpp"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+namespace hawser::abi::rdmacm {
+
+std::shared_ptr<EventDescriptor> EventDescriptor::create() {
+  const int fd = ::eventfd(0, EFD_CLOEXEC);
+  if (fd < 0) return nullptr;
+  return std::shared_ptr<EventDescriptor>(new EventDescriptor(fd));
+}
+
+EventDescriptor::~EventDescriptor() { ::close(fd_); }
+
+// The counter is 1 while events pend and else 0, so neither call blocks, unless the program reads the descriptor
+// itself: then poll() keeps the read from blocking.
+void EventDescriptor::set_pending(bool pending) {
+  std::uint64_t value = 1;
+  if (pending) {
+    [[maybe_unused]] const auto written = ::write(fd_, &value, sizeof(value));
+    return;
+  }
+  pollfd readable{fd_, POLLIN, 0};
+  if (::poll(&readable, 1, 0) == 1) {
+    [[maybe_unused]] const auto read_bytes = ::read(fd_, &value, sizeof(value));
+  }
+}
+
+void CmId::acknowledge() {
+  rt::Lock lock(mutex_);
+  ++completed_;
+  acknowledged_.notify_all();
+}
+
+void CmId::wait_until_acknowledged(unsigned fetched) {
+  rt::Lock lock(mutex_);
+  while (completed_ < fetched) acknowledged_.wait(mutex_);
+}
+
+}  // namespace hawser::abi::rdmacm

@@ -1,0 +1,111 @@
+// What a program holds pointers to. It sees the `pub` part of each object and may write anything there; what this
+// library relies on lies behind it, and a pointer is believed only if the table knows it.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "abi/rdmacm/public.hpp"
+#include "cma/types.hpp"
+#include "runtime/sync.hpp"
+#include "ucm/manager.hpp"
+#include "verbs/device.hpp"
+
+namespace hawser::abi::rdmacm {
+
+// Pointer given to the program → live object. Thread-safe.
+template <class Object>
+class ObjectTable {
+ public:
+  using Public = decltype(Object::pub);
+  void insert(const std::shared_ptr<Object>& object) {
+    rt::Lock lock(mutex_);
+    objects_.emplace(&object->pub, object);
+  }
+  // Null if it is none of ours (any more).
+  [[nodiscard]] std::shared_ptr<Object> find(const Public* pointer) {
+    rt::Lock lock(mutex_);
+    const auto found = objects_.find(pointer);
+    return found == objects_.end() ? nullptr : found->second;
+  }
+  // As find, and from now on it is no more; one caller wins.
+  std::shared_ptr<Object> take(const Public* pointer) {
+    rt::Lock lock(mutex_);
+    const auto found = objects_.find(pointer);
+    if (found == objects_.end()) return nullptr;
+    std::shared_ptr<Object> object = std::move(found->second);
+    objects_.erase(found);
+    return object;
+  }
+
+ private:
+  rt::Mutex mutex_{rt::LockRank::process};
+  std::unordered_map<const Public*, std::shared_ptr<Object>> objects_ HW_GUARDED_BY(mutex_);
+};
+
+// The descriptor a program polls: readable while events pend. Blocking or not is the program's choice (O_NONBLOCK).
+class EventDescriptor {
+ public:
+  static std::shared_ptr<EventDescriptor> create();  // null: errno
+  ~EventDescriptor();
+  EventDescriptor(const EventDescriptor&) = delete;
+  EventDescriptor& operator=(const EventDescriptor&) = delete;
+  [[nodiscard]] int fd() const { return fd_; }
+  void set_pending(bool pending);
+
+ private:
+  explicit EventDescriptor(int fd) : fd_(fd) {}
+  const int fd_;
+};
+
+struct Channel {
+  rdma_event_channel pub{};
+  std::shared_ptr<EventDescriptor> descriptor;
+  ucm::FilePtr file;
+};
+
+// A device that the program uses through this library: opened once per process, with the default PD of its ids.
+struct VerbsDevice {
+  verbs::DevicePtr device;
+  ibv_context* verbs{};
+  ibv_pd* pd{};
+  std::uint8_t max_initiator_depth{}, max_responder_resources{};
+};
+
+struct CmEvent;
+
+struct CmId {
+  rdma_cm_id pub{};
+  std::shared_ptr<Channel> channel;
+  bool sync{};  // private channel; calls wait for their event
+  ucm::Handle handle{};
+  const VerbsDevice* device{};
+  ibv_sa_path_rec path{};
+  std::uint8_t initiator_depth{}, responder_resources{};
+  // The library failed a connection on its own; the events that follow from it are not told [spec 6.4].
+  bool connect_error{};
+  std::optional<ibv_qp_init_attr> request_qp;  // rdma_create_ep on the passive side: for rdma_get_request
+  ibv_pd* request_pd{};
+  std::vector<std::byte> connect_prefix;  // ai_connect of rdma_create_ep
+  cm::Ece local_ece, remote_ece;
+
+  // Events that the program acknowledged; destroy and migrate wait for all that it fetched.
+  void acknowledge();
+  void wait_until_acknowledged(unsigned fetched);
+
+ private:
+  rt::Mutex mutex_{rt::LockRank::process};
+  rt::CondVar acknowledged_;
+  unsigned completed_ HW_GUARDED_BY(mutex_) = 0;
+};
+
+struct CmEvent {
+  rdma_cm_event pub{};
+  std::shared_ptr<CmId> owner;  // whose acknowledgement it is: the listener's for a CONNECT_REQUEST
+  ucm::PrivateData private_data;
+};
+
+}  // namespace hawser::abi::rdmacm

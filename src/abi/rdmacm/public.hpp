@@ -1,0 +1,16 @@
+// The C interface that this library is: Debian's headers, and the functions that are newer than they are. Everything
+// declared here is exported.
+#pragma once
+
+#pragma GCC visibility push(default)
+#include <rdma/rdma_cma.h>
+#include <rdma/rdma_verbs.h>
+#include <rdma/rsocket.h>
+
+extern "C" {
+// RDMACM_1.4
+int rdma_query_addrinfo(rdma_cm_id* id, rdma_addrinfo** info);
+int rdma_resolve_addrinfo(rdma_cm_id* id, const char* node, const char* service, const rdma_addrinfo* hints);
+int rdma_write_cm_event(rdma_cm_id* id, rdma_cm_event_type event, int status, uint64_t arg);
+}
+#pragma GCC visibility pop

@@ -1,0 +1,44 @@
+// What several calls of this library have in common.
+#pragma once
+
+#include "abi/rdmacm/objects.hpp"
+#include "abi/rdmacm/process.hpp"
+
+namespace hawser::abi::rdmacm {
+
+// A call on an id that proved to be ours.
+struct Call {
+  std::shared_ptr<CmId> id;
+  ucm::Manager* ucm;
+  [[nodiscard]] ucm::File& file() const { return *id->channel->file; }
+  [[nodiscard]] ucm::Handle handle() const { return id->handle; }
+};
+// EINVAL if it is none.
+Result<Call> enter(const rdma_cm_id* id);
+
+[[nodiscard]] inline rt::Duration milliseconds(int ms) { return std::chrono::milliseconds(ms); }
+// ucm's name for an id; 0 is none.
+[[nodiscard]] inline std::uint64_t uid_of(const CmId& id) { return reinterpret_cast<std::uintptr_t>(&id.pub); }
+
+std::shared_ptr<Channel> make_channel();  // null: errno
+std::shared_ptr<CmId> make_id(std::shared_ptr<Channel> channel, void* context, rdma_port_space space,
+                              ibv_qp_type qp_type);
+// Closes the channel: ids left on it end below, while their objects stay for rdma_destroy_id.
+void close_channel(ucm::Manager& ucm, const std::shared_ptr<Channel>& channel);
+
+// Copies what ucm knows about addresses, device and path into the program's id, and opens the device if there is one.
+Status query(const Call& call);
+void query_path(const cm::Path& path, CmId& id);
+
+// Waits for the next event. EAGAIN, EINTR as rdma_get_cm_event.
+Result<std::shared_ptr<CmEvent>> fetch_event(const std::shared_ptr<Channel>& channel);
+// In synchronous mode: waits for the event of the call just made and answers as that call. Else 0.
+int complete(CmId& id);
+void drop_sync_event(CmId& id);
+
+// Moving the id's QP. Answer like ibv_modify_qp; 0 if there is none.
+int qp_to_init(const Call& call);
+int qp_to_rtr_and_rts(const Call& call, std::uint8_t responder_resources, std::uint8_t initiator_depth);
+int qp_to_error(CmId& id);
+
+}  // namespace hawser::abi::rdmacm
