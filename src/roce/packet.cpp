@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 
 #include "base/assert.hpp"
 #include "base/wire.hpp"
@@ -281,7 +282,7 @@ std::size_t seal(std::span<std::byte> out, std::size_t unpadded_bytes, const Icr
 std::size_t encode(const Packet& packet, const IpAddress& source, const IpAddress& destination,
                    std::uint16_t source_port, std::span<std::byte> out, std::uint16_t identification) {
   const auto payload = encode_headers(packet, packet.payload.size(), out);
-  std::ranges::copy(packet.payload, payload.begin());
+  if (!payload.empty()) std::memcpy(payload.data(), packet.payload.data(), payload.size());
   const std::size_t unpadded = static_cast<std::size_t>(payload.data() - out.data()) + payload.size();
   return seal(
       out, unpadded,
