@@ -8,9 +8,10 @@
 
 #include <algorithm>
 #include <atomic>
-#include <boost/container/static_vector.hpp>
 #include <thread>
 #include <vector>
+
+#include <boost/container/static_vector.hpp>
 
 #include "base/assert.hpp"
 #include "runtime/sync.hpp"
@@ -68,6 +69,7 @@ struct Engine::Impl {
   Sources sources;
   std::atomic<bool> lease{false};  // held while somebody is inside DataPath::receive() or on_time()
   std::atomic<std::uint64_t> polls{0};
+  std::atomic<bool> outside_ready{true};  // the agent or the network have something to say
   std::atomic<std::uint64_t> service_wakeups{0}, blocked_wakeups{0}, dispatches{0};
 
   rt::Mutex mutex{rt::LockRank::engine};
@@ -147,8 +149,10 @@ bool Engine::Impl::receive(std::size_t budget) {
 }
 
 void Engine::Impl::dispatch(const std::function<bool()>& until) {
-  if (sources.agent != nullptr) sources.agent->poll();
-  if (sources.network != nullptr) sources.network->poll();
+  if (outside_ready.exchange(false)) {
+    if (sources.agent != nullptr) sources.agent->poll();
+    if (sources.network != nullptr) sources.network->poll();
+  }
   if (sources.dispatcher.next_deadline() > sources.world.now()) return;
   dispatches.fetch_add(1, std::memory_order_relaxed);
   sources.dispatcher.run(until);
@@ -206,6 +210,7 @@ int Engine::Impl::sleep(Sleeper& me, std::uint8_t roles, int own_fd, bool with_t
   if (own_fd >= 0) descriptors.push_back({own_fd, POLLIN, 0});
   if (with_takeover_timer) descriptors.push_back({takeover_fd, POLLIN, 0});
   if (roles & receiving) descriptors.push_back({sources.fabric.poll_fd(), POLLIN, 0});
+  const std::size_t first_outside = descriptors.size();
   if (roles & dispatching) {
     if (sources.agent != nullptr) descriptors.push_back({sources.agent->poll_fd(), POLLIN, 0});
     if (sources.network != nullptr) descriptors.push_back({sources.network->poll_fd(), POLLIN, 0});
@@ -220,8 +225,12 @@ int Engine::Impl::sleep(Sleeper& me, std::uint8_t roles, int own_fd, bool with_t
   const int ready = ppoll(descriptors.data(), descriptors.size(), limit, nullptr);
   const int error = ready < 0 ? errno : 0;
   me.awake();
-  if (ready > 0 && descriptors[0].revents != 0) me.drain();
-  return error;
+  if (ready <= 0) return error;
+  if (descriptors[0].revents != 0) me.drain();
+  for (std::size_t i = first_outside; i < descriptors.size(); ++i) {
+    if (descriptors[i].revents != 0) outside_ready.store(true);
+  }
+  return 0;
 }
 
 void Engine::Impl::ensure_service() {
@@ -271,9 +280,7 @@ void Engine::progress() {
   impl_->receive(progress_budget);
 }
 
-void Engine::ensure_service() {
-  impl_->ensure_service();
-}
+void Engine::ensure_service() { impl_->ensure_service(); }
 
 Status Engine::wait(WaitKind kind, int fd, const std::function<bool()>& ready) {
   if (ready()) return {};

@@ -66,7 +66,7 @@ Stack::Stack(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Stack::~Stack() = default;
 
 Result<std::unique_ptr<Stack>> Stack::create() {
-  auto network = addr::NetlinkView::open();
+  auto network = addr::NetlinkView::create();
   if (!network) {
     log::error("cannot ask the kernel for its network interfaces (netlink): {}", network.error().message());
     return std::unexpected(network.error());
@@ -76,27 +76,13 @@ Result<std::unique_ptr<Stack>> Stack::create() {
   return std::unique_ptr<Stack>(new Stack(std::make_unique<Impl>(std::move(*client), std::move(*network))));
 }
 
-rt::World& Stack::world() {
-  return impl_->world;
-}
-rt::Dispatcher& Stack::dispatcher() {
-  return impl_->dispatcher;
-}
-verbs::DeviceTable& Stack::devices() {
-  return impl_->devices;
-}
-verbs::DataPath& Stack::data_path() {
-  return impl_->data_path;
-}
-cm::Manager& Stack::cm() {
-  return impl_->connections;
-}
-cma::Manager& Stack::cma() {
-  return impl_->manager;
-}
-Engine& Stack::engine() {
-  return impl_->engine;
-}
+rt::World& Stack::world() { return impl_->world; }
+rt::Dispatcher& Stack::dispatcher() { return impl_->dispatcher; }
+verbs::DeviceTable& Stack::devices() { return impl_->devices; }
+verbs::DataPath& Stack::data_path() { return impl_->data_path; }
+cm::Manager& Stack::cm() { return impl_->connections; }
+cma::Manager& Stack::cma() { return impl_->manager; }
+Engine& Stack::engine() { return impl_->engine; }
 
 namespace {
 
@@ -109,12 +95,8 @@ rt::Mutex& creation_mutex() {
 }
 
 // fork() waits for a creation in progress, so that the child does not inherit its lock.
-void before_fork() HW_NO_THREAD_SAFETY_ANALYSIS {
-  creation_mutex().lock();
-}
-void after_fork_in_parent() HW_NO_THREAD_SAFETY_ANALYSIS {
-  creation_mutex().unlock();
-}
+void before_fork() HW_NO_THREAD_SAFETY_ANALYSIS { creation_mutex().lock(); }
+void after_fork_in_parent() HW_NO_THREAD_SAFETY_ANALYSIS { creation_mutex().unlock(); }
 void after_fork_in_child() HW_NO_THREAD_SAFETY_ANALYSIS {
   current.store(nullptr);
   creation_mutex().unlock();
@@ -122,9 +104,7 @@ void after_fork_in_child() HW_NO_THREAD_SAFETY_ANALYSIS {
 
 }  // namespace
 
-Stack* process_stack_if_any() {
-  return current.load(std::memory_order_acquire);
-}
+Stack* process_stack_if_any() { return current.load(std::memory_order_acquire); }
 
 Result<Stack*> process_stack() {
   if (Stack* stack = process_stack_if_any()) return stack;
