@@ -63,7 +63,7 @@ TEST(Messages, EveryFieldBitIsRead) {
     for (std::size_t bit = 32; bit < mad.size() * 8; ++bit) {
       if (bit / 8 == 16 || bit / 8 == 17) continue;  // the attribute id
       mad[bit / 8] ^= static_cast<std::byte>(0x80U >> bit % 8);
-      read += *decode(mad) == *original ? 0 : 1;
+      if (*decode(mad) != *original) ++read;
       mad[bit / 8] ^= static_cast<std::byte>(0x80U >> bit % 8);
     }
     EXPECT_EQ(read, expected) << name(attribute);
