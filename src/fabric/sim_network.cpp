@@ -70,9 +70,7 @@ std::unique_ptr<SimFabric> SimNetwork::attach(std::vector<IpAddress> addresses) 
   return fabric;
 }
 
-bool SimNetwork::has_arrivals() const {
-  return next_arrival() <= state_->world.now();
-}
+bool SimNetwork::has_arrivals() const { return next_arrival() <= state_->world.now(); }
 
 rt::Time SimNetwork::next_arrival() const {
   rt::Lock lock(state_->mutex);
@@ -83,9 +81,7 @@ rt::Time SimNetwork::next_arrival() const {
   return next;
 }
 
-void SimNetwork::set_notify(std::function<void()> notify) {
-  state_->notify = std::move(notify);
-}
+void SimNetwork::set_notify(std::function<void()> notify) { state_->notify = std::move(notify); }
 
 std::uint64_t SimNetwork::lost() const {
   rt::Lock lock(state_->mutex);
@@ -153,6 +149,12 @@ std::size_t SimFabric::receive(std::span<InDatagram> out) {
   }
   self.counters.received += self.delivered.size();
   return self.delivered.size();
+}
+
+rt::Time SimFabric::next_arrival() const {
+  rt::Lock lock(network_.state_->mutex);
+  const auto& inbound = network_.state_->endpoints.at(this).inbound;
+  return inbound.empty() ? rt::time_never : inbound.begin()->first.first;
 }
 
 Counters SimFabric::counters() const {

@@ -33,6 +33,8 @@ class SimFabric final : public Fabric {
   [[nodiscard]] int poll_fd() const override { return -1; }
   [[nodiscard]] std::uint16_t source_port() const override { return roce_v2_port; }
   [[nodiscard]] Counters counters() const override;
+  // When the next datagram for this end arrives; time_never if none is on its way.
+  [[nodiscard]] rt::Time next_arrival() const;
 
  private:
   friend class SimNetwork;

@@ -1,9 +1,9 @@
 #include "fabric/sim_network.hpp"
 
+#include <algorithm>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include <algorithm>
 
 #include "fabric/faults.hpp"
 
@@ -63,6 +63,8 @@ TEST_F(SimNetworkTest, DeliversAfterTheDelayAndNotBefore) {
   const rt::Time start = world_->now();
   send(*a, 1);
   EXPECT_EQ(network.next_arrival(), start + 10us);
+  EXPECT_EQ(b->next_arrival(), start + 10us);
+  EXPECT_EQ(a->next_arrival(), rt::time_never) << "nothing is for this end";
   EXPECT_FALSE(network.has_arrivals());
   EXPECT_THAT(receive(*b), ElementsAre());
   world_->advance_to(start + 10us - 1ns);

@@ -21,6 +21,7 @@ struct Planned {
 };
 
 [[nodiscard]] std::vector<Planned> dispatcher_scenarios();
+[[nodiscard]] std::vector<Planned> cma_scenarios();
 
 [[nodiscard]] std::vector<Planned> all();
 

@@ -1,0 +1,114 @@
+// A host of a scenario: everything from the fabric up to cma, the production sources, on the simulated network.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "addr/resolver.hpp"
+#include "addr/sim_network_view.hpp"
+#include "cm/manager.hpp"
+#include "cma/manager.hpp"
+#include "cma/port_table.hpp"
+#include "fabric/faults.hpp"
+#include "fabric/sim_network.hpp"
+#include "runtime/dispatcher.hpp"
+#include "service.hpp"
+#include "verbs/gsi.hpp"
+
+namespace hawser::scenarios {
+
+// Communication ids in order: which one comes next is no race.
+class CountingCommIds final : public cm::CommIdSpace {
+ public:
+  explicit CountingCommIds(std::uint32_t first) : next_(first) {}
+  Result<CommId> allocate() override { return CommId(next_.fetch_add(1)); }
+  void release(CommId) override {}
+
+ private:
+  rt::Atomic<std::uint32_t> next_;
+};
+
+class GsiSender final : public cm::MadSender {
+ public:
+  explicit GsiSender(verbs::Gsi& gsi) : gsi_(gsi) {}
+  Status send(const verbs::MadAddress& to, const verbs::Mad& mad) override { return gsi_.send(to, mad); }
+
+ private:
+  verbs::Gsi& gsi_;
+};
+
+// Address 10.0.0.NUMBER on interface NUMBER. Its members are what a scenario works with.
+class Host {
+ public:
+  Host(rt::explore::Execution& execution, fabric::SimNetwork& net, std::uint32_t number, fabric::FaultPlan faults = {})
+      : address(IpAddress::v4(0x0A000000 + number)),
+        interface(number),
+        dispatcher(execution.world()),
+        resolver(dispatcher, view),
+        devices(number),
+        end_(net.attach({address}).release()),
+        wire(std::unique_ptr<fabric::Fabric>(end_), std::move(faults)),
+        gsi(wire, devices),
+        sender(gsi),
+        comm_ids(number << 24 | 1),
+        connections(dispatcher, sender, comm_ids),
+        ports(execution.world(), [] { return std::pair<std::uint16_t, std::uint16_t>{40000, 40009}; }),
+        service(execution, dispatcher, [this] { receive(); }, [this] { return end_->next_arrival(); }) {
+    view.set_interfaces({verbs::InterfaceSnapshot{.index = number,
+                                                  .name = "eth" + std::to_string(number),
+                                                  .mac = {2, 0, 0, 0, 0, static_cast<std::uint8_t>(number)},
+                                                  .mtu_bytes = 1500,
+                                                  .up = true,
+                                                  .loopback = false,
+                                                  .addresses = {address}}});
+    devices.apply(view.interfaces());
+    gsi.set_receiver([this](const verbs::DevicePtr& device, const verbs::MadAddress& from, const verbs::Mad& mad) {
+      connections.on_mad(device, from, mad);
+    });
+    manager =
+        std::make_unique<cma::Manager>(cma::Services{dispatcher, view, resolver, devices, connections, ports, ledger});
+    view.set_observer({.interfaces_changed = [this] { devices.apply(view.interfaces()); },
+                       .neighbour_changed =
+                           [this](const addr::NeighbourChange& change) {
+                             resolver.on_neighbour(change);
+                             manager->on_neighbour(change);
+                           }});
+  }
+
+  const IpAddress address;
+  const std::uint32_t interface;
+  rt::Dispatcher dispatcher;
+  addr::SimNetworkView view;
+  addr::Resolver resolver;
+  verbs::DeviceTable devices;
+
+ private:
+  fabric::SimFabric* const end_;  // owned by wire
+
+ public:
+  fabric::FaultyFabric wire;
+  verbs::Gsi gsi;
+  GsiSender sender;
+  CountingCommIds comm_ids;
+  cm::Manager connections;
+  cma::PortTable ports;
+  cm::NoLedger ledger;
+  std::unique_ptr<cma::Manager> manager;
+  Service service;
+
+ private:
+  void receive() {
+    fabric::InDatagram in[4];
+    while (const std::size_t count = wire.receive(in)) {
+      for (std::size_t i = 0; i < count; ++i) gsi.on_datagram(in[i]);
+    }
+  }
+};
+
+[[nodiscard]] inline SocketAddress socket_address(const IpAddress& ip, std::uint16_t port) {
+  return {.family = Family::inet, .ip = ip, .port = port, .scope_id = 0, .flow_info = 0};
+}
+
+}  // namespace hawser::scenarios
