@@ -76,11 +76,6 @@ class TestHost final : public RcHost {
     EXPECT_TRUE(decoded) << "packet " << n;
     return decoded.value_or(Packet{});
   }
-  [[nodiscard]] std::size_t count(Operation operation) const {
-    std::size_t n = 0;
-    for (std::size_t i = 0; i < packets.size(); ++i) n += packet(i).bth.opcode.operation == operation ? 1 : 0;
-    return n;
-  }
   [[nodiscard]] std::vector<std::uint64_t> sent_ids() const {
     std::vector<std::uint64_t> ids;
     for (const Completion& completion : sent) ids.push_back(completion.wr_id);
