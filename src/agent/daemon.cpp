@@ -36,8 +36,10 @@ void raise_descriptor_limit() {
   (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-[[nodiscard]] bool held_by_us(const std::vector<PortHolder>& holders) {
-  return std::ranges::any_of(holders, [](const PortHolder& holder) { return holder.uid == geteuid(); });
+// Whether they can be the group of an agent of ours that was killed: it has several sockets, other programs rarely.
+[[nodiscard]] bool may_be_orphans(const std::vector<PortHolder>& holders) {
+  const auto ours = std::ranges::count_if(holders, [](const PortHolder& holder) { return holder.uid == geteuid(); });
+  return ours >= sockets_per_step;
 }
 
 }  // namespace
@@ -64,7 +66,7 @@ int Daemon::run(const Ready& ready) {
     const auto holders = port_holders(roce_v2_port);
     daemon.why_not_ = errno_of(group) == EADDRINUSE ? explain_port_holders(holders, roce_v2_port)
                                                     : "the agent cannot open UDP port 4791: " + group.error().message();
-    if (errno_of(group) != EADDRINUSE || !held_by_us(holders)) {
+    if (errno_of(group) != EADDRINUSE || !may_be_orphans(holders)) {
       ready(errno_of(group), daemon.why_not_);
       return 1;
     }

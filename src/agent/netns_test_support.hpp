@@ -13,11 +13,11 @@ namespace hawser::agent::testing {
 }  // namespace hawser::agent::testing
 
 // Inside a GoogleTest: skips where no namespace can be had, fails with the child's explanation.
-#define HW_RUN_IN_NETNS(body)                                                 \
-  do {                                                                        \
-    const std::string outcome = ::hawser::agent::testing::in_own_netns(body); \
-    if (outcome.starts_with("skip: ")) GTEST_SKIP() << outcome;               \
-    EXPECT_EQ(outcome, "");                                                   \
+#define HW_RUN_IN_NETNS(...)                                                         \
+  do {                                                                               \
+    const std::string outcome = ::hawser::agent::testing::in_own_netns(__VA_ARGS__); \
+    if (outcome.starts_with("skip: ")) GTEST_SKIP() << outcome;                      \
+    EXPECT_EQ(outcome, "");                                                          \
   } while (false)
 
 // Inside such a body: ends it with an explanation.

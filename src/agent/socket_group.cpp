@@ -11,8 +11,6 @@
 namespace hawser::agent {
 namespace {
 
-constexpr std::uint32_t sockets_per_step = 4;
-
 // A message of the flight: what follows it and for which slots. The descriptors of a slot are its socket and ledger.
 struct FlightMessage {
   std::uint32_t magic;

@@ -14,6 +14,8 @@
 
 namespace hawser::agent {
 
+inline constexpr std::uint32_t sockets_per_step = 4;  // a group has a multiple of this
+
 class SocketGroup {
  public:
   // A new group. EADDRINUSE if anybody holds the port, be it a group of our own uid.

@@ -1,0 +1,288 @@
+// Deaths: of processes, of the agent, of both; and a port that is not ours. In a network namespace of their own.
+#include <poll.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <random>
+#include <set>
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include "agent/channel.hpp"
+#include "agent/client.hpp"
+#include "agent/lease_table.hpp"
+#include "agent/mad_port.hpp"
+#include "agent/netns_test_support.hpp"
+#include "agent/port_holder.hpp"
+#include "fabric/udp_posix.hpp"
+
+namespace hawser::agent {
+namespace {
+
+const IpAddress localhost = *IpAddress::parse("127.0.0.1");
+
+[[nodiscard]] bool readable(int fd, int timeout_ms = 5000) {
+  pollfd entry{fd, POLLIN, 0};
+  return poll(&entry, 1, timeout_ms) == 1;
+}
+
+// Liveness bounds, not timings: what is awaited must come, and ends the wait when it does.
+template <class Condition>
+[[nodiscard]] bool eventually(Condition&& condition) {
+  for (int i = 0; i < 1000; ++i) {
+    if (condition()) return true;
+    poll(nullptr, 0, 10);
+  }
+  return false;
+}
+
+[[nodiscard]] bool is_gone(pid_t pid) { return process_start_time(pid) == 0; }
+
+cma::PortRequest tcp_port(std::uint16_t port) {
+  cma::PortRequest request;
+  request.source = {Family::inet, IpAddress::any_v4(), port, 0, 0};
+  return request;
+}
+
+// Sends `count` packets with numbers to a QP of `to` and collects the numbers that arrive there.
+std::set<std::uint32_t> numbers_that_arrive(Client& from, Client& to, Qpn qpn, std::uint32_t first,
+                                            std::uint32_t count) {
+  std::set<std::uint32_t> arrived;
+  for (std::uint32_t number = first; number < first + count; ++number) {
+    roce::Packet packet;
+    packet.bth.opcode = {roce::Transport::rc, roce::Operation::send_only};
+    packet.bth.destination = qpn;
+    packet.bth.psn = Psn(number);
+    std::array<std::byte, 64> bytes{};
+    const std::size_t size = roce::encode(packet, localhost, localhost, from.fabric().source_port(), bytes);
+    const fabric::OutDatagram out{localhost, localhost, 0, 0, 64, std::span(bytes).first(size)};
+    from.fabric().send({&out, 1});
+    std::array<fabric::InDatagram, 8> in;
+    const std::size_t n = to.fabric().receive(in);
+    for (std::size_t i = 0; i < n; ++i) {
+      if (const auto got = roce::decode(in[i])) arrived.insert(got->bth.psn.value);
+    }
+  }
+  return arrived;
+}
+
+// A process with one connection of this state to `remote`, as its ledger says; it sleeps until it is killed.
+struct Victim {
+  pid_t pid{};
+  int ready{};
+};
+Victim start_victim(cm::State state, CommId remote) {
+  std::array<int, 2> ends{};
+  if (pipe(ends.data()) != 0) return {};
+  const pid_t pid = fork();
+  if (pid != 0) {
+    close(ends[1]);
+    return {pid, ends[0]};
+  }
+  close(ends[0]);
+  auto client = Client::connect({.daemon_path = {}, .program = "victim"});
+  if (!client) _exit(1);
+  const auto id = (*client)->comm_ids().allocate();
+  const auto qpn = (*client)->qpns().allocate();
+  const auto binding = (*client)->ports().bind(tcp_port(7471));
+  if (!id || !qpn || !binding) _exit(2);
+  cm::update((*client)->ledger().allocate(), [&](cm::LedgerRecord& r) {
+    r.cm_state = static_cast<std::uint8_t>(state);
+    r.local_comm_id = id->value;
+    r.remote_comm_id = remote.value;
+    r.local_qpn = qpn->value;
+    r.remote_qpn = 0x777;
+    std::ranges::copy(localhost.bytes, r.local_gid);
+    std::ranges::copy(localhost.bytes, r.remote_gid);
+  });
+  (void)!write(ends[1], "r", 1);
+  for (;;) pause();
+}
+[[nodiscard]] bool is_ready(const Victim& victim) {
+  char byte = 0;
+  return readable(victim.ready) && read(victim.ready, &byte, 1) == 1;
+}
+
+template <class Body>
+[[nodiscard]] bool receives(Client& client) {
+  return eventually([&client] {
+    std::array<fabric::InDatagram, 1> in;
+    if (client.fabric().receive(in) != 1) return false;
+    const auto packet = roce::decode(in[0]);
+    const auto mad = packet ? parse_mad(in[0], *packet) : std::nullopt;
+    return mad && std::holds_alternative<Body>(mad->message.body);
+  });
+}
+
+TEST(Death, OfAProcessDisconnectsAndFreesItsPorts) {
+  HW_RUN_IN_NETNS([]() -> std::string {
+    auto us = Client::connect({});
+    HW_EXPECT(us);
+    const auto id = (*us)->comm_ids().allocate();
+    HW_EXPECT(id);
+    const Victim victim = start_victim(cm::State::established, *id);
+    HW_EXPECT(is_ready(victim));
+    HW_EXPECT(!(*us)->ports().bind(tcp_port(7471)));
+    kill(victim.pid, SIGKILL);
+    HW_EXPECT(receives<cm::Dreq>(**us));
+    HW_EXPECT((*us)->ports().bind(tcp_port(7471)));
+    waitpid(victim.pid, nullptr, 0);
+    HW_EXPECT(eventually([] { return query_host()->processes.size() == 1; }));
+    return {};
+  });
+}
+
+TEST(Death, OfAProcessRejectsWhatWasUnderWay) {
+  HW_RUN_IN_NETNS([]() -> std::string {
+    auto us = Client::connect({});
+    HW_EXPECT(us);
+    const auto id = (*us)->comm_ids().allocate();
+    HW_EXPECT(id);
+    const Victim victim = start_victim(cm::State::rep_sent, *id);
+    HW_EXPECT(is_ready(victim));
+    kill(victim.pid, SIGKILL);
+    HW_EXPECT(receives<cm::Rej>(**us));
+    waitpid(victim.pid, nullptr, 0);
+    return {};
+  });
+}
+
+TEST(Death, OfTheAgentLosesNothing) {
+  HW_RUN_IN_NETNS([]() -> std::string {
+    auto a = Client::connect({});
+    auto b = Client::connect({});
+    HW_EXPECT(a && b);
+    const auto qpn = (*b)->qpns().allocate();
+    const auto binding = (*b)->ports().bind(tcp_port(7471));
+    HW_EXPECT(qpn && binding);
+    HW_EXPECT((*b)->ports().listen(binding->handle));
+    const auto before = query_host();
+    HW_EXPECT(before);
+    const int poll_fd = (*b)->poll_fd();
+
+    HW_EXPECT(numbers_that_arrive(**a, **b, *qpn, 0, 500).size() >= 500 - 8);
+    kill(before->agent_pid, SIGKILL);
+    std::set<std::uint32_t> arrived = numbers_that_arrive(**a, **b, *qpn, 1000, 500);
+    HW_EXPECT(readable((*b)->poll_fd()));
+    (*b)->poll();
+    HW_EXPECT(readable((*a)->poll_fd()));
+    (*a)->poll();
+    arrived.merge(numbers_that_arrive(**a, **b, *qpn, 1500, 500));
+    arrived.merge(numbers_that_arrive(**a, **b, *qpn, 2000, 1));
+    for (std::uint32_t number = 1000; number < 2000; ++number) HW_EXPECT(arrived.contains(number));
+
+    const auto after = query_host();
+    HW_EXPECT(after);
+    HW_EXPECT(after->agent_pid != before->agent_pid);
+    HW_EXPECT(after->processes.size() == 2);
+    HW_EXPECT((*b)->poll_fd() == poll_fd);
+    // Ports and listeners are what they were, and a newcomer gets a slot of its own.
+    auto c = Client::connect({});
+    HW_EXPECT(c);
+    HW_EXPECT((*c)->slot() != (*a)->slot() && (*c)->slot() != (*b)->slot());
+    HW_EXPECT(!(*c)->ports().bind(tcp_port(7471)));
+    cm::Req request;
+    request.local_comm_id = *(*c)->comm_ids().allocate();
+    request.service_id = ServiceId(0x01061d2f);  // 7471
+    request.local_ca_guid = Guid(1);
+    request.primary.remote_gid = localhost;
+    bool relayed = false;
+    (*b)->set_relay([&relayed](const fabric::InDatagram&) { relayed = true; });
+    send_mad((*c)->fabric(), {localhost, localhost, 0, 0, 64}, cm::encode({0, 0, 1, 0}, request));
+    HW_EXPECT(readable((*b)->poll_fd()));
+    (*b)->poll();
+    HW_EXPECT(relayed);
+    return {};
+  });
+}
+
+TEST(Death, OfTheAgentIsNotNoticedByARequest) {
+  HW_RUN_IN_NETNS([]() -> std::string {
+    auto client = Client::connect({});
+    HW_EXPECT(client);
+    const auto before = query_host();
+    HW_EXPECT(before);
+    kill(before->agent_pid, SIGKILL);
+    HW_EXPECT((*client)->ports().bind(tcp_port(7471)));
+    HW_EXPECT(query_host()->agent_pid != before->agent_pid);
+    return {};
+  });
+}
+
+TEST(Death, OfAgentAndProcessTogetherLeavesNothingBehind) {
+  HW_RUN_IN_NETNS([]() -> std::string {
+    auto us = Client::connect({});
+    HW_EXPECT(us);
+    const auto id = (*us)->comm_ids().allocate();
+    HW_EXPECT(id);
+    const Victim victim = start_victim(cm::State::established, *id);
+    HW_EXPECT(is_ready(victim));
+    const auto before = query_host();
+    HW_EXPECT(before);
+    kill(before->agent_pid, SIGSTOP);  // it does not see the process die
+    kill(victim.pid, SIGKILL);
+    waitpid(victim.pid, nullptr, 0);
+    kill(before->agent_pid, SIGKILL);
+    HW_EXPECT(readable((*us)->poll_fd()));
+    (*us)->poll();
+    HW_EXPECT(receives<cm::Dreq>(**us));
+    HW_EXPECT(eventually([] { return query_host()->processes.size() == 1; }));
+    const pid_t agent = query_host()->agent_pid;
+    us->reset();
+    HW_EXPECT(eventually([agent] { return is_gone(agent); }));
+    HW_EXPECT(port_holders(roce_v2_port).empty());
+    return {};
+  });
+}
+
+TEST(Port, OfSomebodyElseIsExplained) {
+  HW_RUN_IN_NETNS([]() -> std::string {
+    const auto socket = fabric::open_udp_socket({});
+    HW_EXPECT(socket);
+    ::testing::internal::CaptureStderr();
+    HW_EXPECT(errno_of(Client::connect({})) == EADDRINUSE);
+    const std::string message = ::testing::internal::GetCapturedStderr();
+    if (message.find(fmt::format("process {} ({})", getpid(), program_name(getpid()))) == std::string::npos)
+      return message;
+    close(*socket);
+    HW_EXPECT(eventually([] { return Client::connect({}).has_value(); }));
+    return {};
+  });
+}
+
+TEST(Hostile, BytesDoNotHurtTheAgent) {
+  const std::uint32_t seed = std::random_device()();
+  SCOPED_TRACE(seed);
+  HW_RUN_IN_NETNS([seed]() -> std::string {
+    auto client = Client::connect({});
+    HW_EXPECT(client);
+    const auto before = query_host();
+    HW_EXPECT(before);
+    std::mt19937 random(seed);
+    for (int round = 0; round < 300; ++round) {
+      auto channel = connect_to_agent();
+      HW_EXPECT(channel);
+      for (int i = 0; i < 5; ++i) {
+        constexpr std::array<std::uint16_t, 14> types{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 100, 999};
+        MessageWriter message(static_cast<MessageType>(types[random() % types.size()]), 1);
+        // Half of them introduce themselves properly first, so that what follows is looked at.
+        if (i == 0 && round % 2 == 0) message = std::move(MessageWriter(MessageType::hello, 1).text("x"));
+        const std::size_t extra = i == 0 && round % 2 == 0 ? 0 : random() % 120;
+        for (std::size_t n = 0; n < extra; ++n) message.put(static_cast<std::uint8_t>(random()));
+        if (!send_message(channel->get(), message.bytes(), {}, MSG_DONTWAIT)) break;
+      }
+    }
+    HW_EXPECT((*client)->ports().bind(tcp_port(0)));
+    const auto after = query_host();
+    HW_EXPECT(after && after->agent_pid == before->agent_pid);
+    return {};
+  });
+}
+
+}  // namespace
+}  // namespace hawser::agent
