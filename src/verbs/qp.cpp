@@ -276,10 +276,10 @@ void Qp::settle() {
   }
   if (destroyed_) return;
   // A timer that moved back is left as it is: it runs out early once and finds nothing to do.
-  const rt::Time deadline = rc_.next_deadline();
-  if (deadline < armed_) {
-    armed_ = deadline;
-    timer_notify_pending_ |= path_.arm(*this, deadline);
+  const rt::Time due = rc_.next_deadline();
+  if (due < armed_) {
+    armed_ = due;
+    timer_notify_pending_ |= path_.arm(*this, due);
   }
 }
 

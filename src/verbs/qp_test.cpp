@@ -220,7 +220,9 @@ TEST(Qp, EveryTransitionNeedsAndAllowsItsAttributes) {
     EXPECT_TRUE(move_to(*qp, QpState::rtr, good, rtr_mask));
     if (state == QpState::rtr) return qp;
     EXPECT_TRUE(move_to(*qp, QpState::rts, good, rts_mask));
-    if (state == QpState::sqd) EXPECT_TRUE(move_to(*qp, QpState::sqd, good, qp_attr::state));
+    if (state == QpState::sqd) {
+      EXPECT_TRUE(move_to(*qp, QpState::sqd, good, qp_attr::state));
+    }
     return qp;
   };
   const auto attempt = [&](QpState from, QpState to, std::uint32_t mask) {
@@ -271,7 +273,9 @@ TEST(Qp, AttributesOutOfRangeAreRefused) {
   const auto refused = [&](auto change, QpState to, std::uint32_t mask) {
     const auto qp = host.make_qp(cq);
     if (to != QpState::init) bring_to_init(*qp, good);
-    if (to == QpState::rts) EXPECT_TRUE(move_to(*qp, QpState::rtr, good, rtr_mask));
+    if (to == QpState::rts) {
+      EXPECT_TRUE(move_to(*qp, QpState::rtr, good, rtr_mask));
+    }
     QpAttributes attributes = good;
     change(attributes);
     const int error = errno_of(move_to(*qp, to, attributes, mask));

@@ -35,8 +35,8 @@ class Api : public testing::Test {
   }
   ~Api() override {
     for (std::size_t i = 0; i < 2; ++i) {
-      if (qp[i] != nullptr) EXPECT_EQ(ibv_destroy_qp(qp[i]), 0);
-      if (mr[i] != nullptr) EXPECT_EQ(ibv_dereg_mr(mr[i]), 0);
+      EXPECT_EQ(qp[i] == nullptr ? 0 : ibv_destroy_qp(qp[i]), 0);
+      EXPECT_EQ(mr[i] == nullptr ? 0 : ibv_dereg_mr(mr[i]), 0);
       EXPECT_EQ(ibv_destroy_cq(cq[i]), 0);
       EXPECT_EQ(ibv_destroy_comp_channel(channel[i]), 0);
       EXPECT_EQ(ibv_dealloc_pd(pd[i]), 0);
@@ -394,7 +394,7 @@ TEST(Rates, ConvertBothWays) {
 
 TEST(Strings, NameEveryValue) {
   EXPECT_STREQ(ibv_wc_status_str(IBV_WC_SUCCESS), "success");
-  EXPECT_STREQ(ibv_wc_status_str(static_cast<ibv_wc_status>(1000)), "unknown");
+  EXPECT_STREQ(ibv_wc_status_str(static_cast<ibv_wc_status>(31)), "unknown");
   EXPECT_STREQ(ibv_event_type_str(IBV_EVENT_WQ_FATAL), "WQ fatal error");
   EXPECT_STREQ(ibv_port_state_str(IBV_PORT_ACTIVE), "active");
   EXPECT_STREQ(ibv_node_type_str(IBV_NODE_UNKNOWN), "unknown");

@@ -59,7 +59,7 @@ ibv_ah_attr public_address(const verbs::AddressVector& a) {
 // Only fields that the mask names are read: the others may not be initialised.
 verbs::QpAttributes attributes_of(const ibv_qp_attr& a, unsigned mask) {
   verbs::QpAttributes out;
-  const auto named = [&](ibv_qp_attr_mask bit) { return (mask & bit) != 0; };
+  const auto named = [&](ibv_qp_attr_mask bit) { return (mask & static_cast<unsigned>(bit)) != 0; };
   if (named(IBV_QP_STATE)) out.state = static_cast<verbs::QpState>(a.qp_state);
   if (named(IBV_QP_CUR_STATE)) out.current_state = static_cast<verbs::QpState>(a.cur_qp_state);
   if (named(IBV_QP_PATH_MTU)) out.path_mtu = static_cast<std::uint8_t>(a.path_mtu);
