@@ -1,6 +1,7 @@
 // Clients and a real agent in a network namespace of their own.
 #include "agent/client.hpp"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -163,6 +164,26 @@ TEST(Client, LeasesGrow) {
     (*a)->qpns().release(Qpn(freed));
     const auto next = (*a)->qpns().allocate();
     HW_EXPECT(next && next->value != freed);
+    return {};
+  });
+}
+
+// A forked child would keep the UDP port for itself, and its parent's session alive.
+TEST(Client, AForkedChildKeepsNothing) {
+  HW_RUN_IN_NETNS([]() -> std::string {
+    auto client = Client::connect({});
+    HW_EXPECT(client);
+    const pid_t child = fork();
+    if (child == 0) {
+      const bool closed = fcntl((*client)->fabric().poll_fd(), F_GETFD) < 0 && fcntl((*client)->poll_fd(), F_GETFD) < 0;
+      client->reset();  // as a destructor at exit() would: it must not say goodbye for its parent
+      _exit(closed ? 0 : 1);
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    HW_EXPECT(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    HW_EXPECT((*client)->ports().bind(tcp_port(7471)));
+    HW_EXPECT(query_host()->processes.size() == 1);
     return {};
   });
 }

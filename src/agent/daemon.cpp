@@ -181,7 +181,8 @@ void Daemon::adopt(SocketGroup group, rt::Time now) {
     process.ledger = std::make_unique<LedgerView>(std::move(*ledger));
     Process& kept = processes_.emplace(slot, std::move(process)).first->second;
     connections_.add(slot, *kept.ledger);
-    if (state == LeaseState::dead || !watch(kept)) bury(slot);
+    // Of a process in another pid namespace nothing can be seen: it has until the end of the restoring to come back.
+    if (state == LeaseState::dead || (kept.pid > 0 && !watch(kept))) bury(slot);
   }
   steer();
 }
@@ -189,7 +190,12 @@ void Daemon::adopt(SocketGroup group, rt::Time now) {
 void Daemon::finish_restoring() {
   restoring_ = false;
   restoring_until_ = rt::time_never;
-  for (auto& [slot, process] : processes_) process.restored = true;
+  std::vector<std::uint32_t> lost;
+  for (auto& [slot, process] : processes_) {
+    process.restored = true;
+    if (process.session == 0 && !process.pidfd) lost.push_back(slot);
+  }
+  for (const std::uint32_t slot : lost) bury(slot);
   subscribe(Source::door, 0, group_->socket(0), EPOLLIN);
   std::vector<std::uint64_t> held;
   for (auto& [id, session] : sessions_) {

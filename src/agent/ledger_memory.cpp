@@ -40,7 +40,11 @@ Result<std::unique_ptr<LedgerMemory>> LedgerMemory::map(int ledger) {
   return std::unique_ptr<LedgerMemory>(new LedgerMemory(static_cast<Page*>(page)));
 }
 
-LedgerMemory::~LedgerMemory() { munmap(page_, sizeof(Page)); }
+LedgerMemory::LedgerMemory(Page* page) : page_(page), owner_(getpid()) {}
+
+LedgerMemory::~LedgerMemory() {
+  if (owner_ == getpid()) munmap(page_, sizeof(Page));
+}
 
 cm::LedgerRecord* LedgerMemory::allocate() {
   rt::Lock lock(mutex_);

@@ -30,8 +30,9 @@ class LedgerMemory final : public cm::Ledger {
 
  private:
   struct Page;
-  explicit LedgerMemory(Page* page) : page_(page) {}
+  explicit LedgerMemory(Page* page);
   Page* const page_;
+  const int owner_;  // pid: a forked child does not have the memory
   rt::Mutex mutex_{rt::LockRank::ledger};
   std::set<std::uint32_t> free_ HW_GUARDED_BY(mutex_);  // below used_; the lowest is handed out first
   std::uint32_t used_ HW_GUARDED_BY(mutex_) = 0;

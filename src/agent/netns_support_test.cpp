@@ -1,6 +1,7 @@
 #include <net/if.h>
 #include <sched.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -30,6 +31,8 @@ namespace {
     return "skip: neither root nor user namespaces: no network namespace can be made";
   }
   if (!bring_lo_up()) return "skip: lo cannot be brought up in a new network namespace";
+  // A new user namespace takes from its creator the right to be looked at through /proc.
+  prctl(PR_SET_DUMPABLE, 1);
   setenv("HAWSER_AGENT", HAWSER_TEST_AGENT, 1);
   return body();
 }

@@ -38,8 +38,10 @@ void PrivateDescriptor::set(Descriptor descriptor) {
   if (fd_ >= 0) entry_ = enlist(fd_);
 }
 
+bool PrivateDescriptor::is_ours() const { return fd_ >= 0 && owner_ == getpid(); }
+
 void PrivateDescriptor::reset() {
-  if (fd_ >= 0 && owner_ == getpid()) {
+  if (is_ours()) {
     if (entry_ >= 0) listed[static_cast<std::size_t>(entry_)] = 0;
     close(fd_);
   }

@@ -18,6 +18,8 @@ class PrivateDescriptor {
   // Closes it, unless this is a child of the process that set it: there it is closed already.
   void reset();
   [[nodiscard]] int get() const { return fd_; }
+  // False if there is none, and in a child of the process that set it.
+  [[nodiscard]] bool is_ours() const;
 
  private:
   int fd_ = -1;

@@ -32,7 +32,7 @@ MessageReader Answer::reader() {
 }
 
 Session::~Session() {
-  if (channel_.get() < 0) return;
+  if (!channel_.is_ours()) return;
   notify(MessageType::goodbye, [](MessageWriter&) {});
 }
 
