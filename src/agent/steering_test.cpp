@@ -125,9 +125,9 @@ TEST(Steering, HoldsSeveralHundredProcesses) {
   std::mt19937 random(seed);
   std::vector<ChunkRun> runs;
   for (std::uint32_t chunk = 1; chunk + 8 < chunk_count && runs.size() < 600;) {
-    const std::uint32_t length = 1 + random() % 3;
+    const std::uint32_t length = 1 + static_cast<std::uint32_t>(random() % 3);
     runs.push_back({chunk, chunk + length - 1, static_cast<std::uint32_t>(runs.size()) + 1});
-    chunk += length + random() % 4;
+    chunk += length + static_cast<std::uint32_t>(random() % 4);
   }
   ASSERT_EQ(runs.size(), 600U);
   const auto program = compile_steering(runs);
