@@ -121,7 +121,6 @@ class Daemon {
   bool restoring_ = false;
   rt::Time idle_since_ = rt::Time();
   std::string why_not_;  // why there is no group
-  std::uint64_t unsteered_datagrams_ = 0;
 
   static std::pair<std::uint16_t, std::uint16_t> local_port_range();
 };
