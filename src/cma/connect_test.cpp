@@ -20,7 +20,9 @@ class ConnectTest : public TwoHosts {
       return 0;
     };
     client.react = [](Id& id, const Event& event) {
-      if (event.type == connect_response) EXPECT_EQ(errno_of(id.accept(nullptr)), 0);
+      if (event.type == connect_response) {
+        EXPECT_EQ(errno_of(id.accept(nullptr)), 0);
+      }
       return 0;
     };
     ASSERT_EQ(errno_of(client->connect(with_qp(0x100))), 0);
@@ -258,7 +260,9 @@ TEST_F(ConnectTest, UnreachableOnThePassiveSideWhenTheRtuNeverComes) {
   resolve(client, address("10.0.0.2", 7471));
   listener.react = [](Id& id, const Event& event) {
     const ConnParam param = with_qp(0x200);
-    if (event.type == connect_request) EXPECT_EQ(errno_of(id.accept(&param)), 0);
+    if (event.type == connect_request) {
+      EXPECT_EQ(errno_of(id.accept(&param)), 0);
+    }
     return 0;
   };
   world_.lose = [first = true](const SentMad&) mutable { return !std::exchange(first, false); };
@@ -301,11 +305,15 @@ TEST_F(ConnectTest, LostRtuEndsInDisconnectedWithoutEstablished) {
   resolve(client, address("10.0.0.2", 7471));
   listener.react = [](Id& id, const Event& event) {
     const ConnParam param = with_qp(0x200);
-    if (event.type == connect_request) EXPECT_EQ(errno_of(id.accept(&param)), 0);
+    if (event.type == connect_request) {
+      EXPECT_EQ(errno_of(id.accept(&param)), 0);
+    }
     return 0;
   };
   client.react = [](Id& id, const Event& event) {
-    if (event.type == connect_response) EXPECT_EQ(errno_of(id.accept(nullptr)), 0);
+    if (event.type == connect_response) {
+      EXPECT_EQ(errno_of(id.accept(nullptr)), 0);
+    }
     return 0;
   };
   world_.lose = [](const SentMad& mad) { return mad.attribute() == 0x14; };
@@ -324,7 +332,9 @@ TEST_F(ConnectTest, NotifyEstablishedInsteadOfTheRtu) {
   EXPECT_EQ(errno_of(client->notify_established()), EINVAL) << "no lower id yet";
   listener.react = [](Id& id, const Event& event) {
     const ConnParam param = with_qp(0x200);
-    if (event.type == connect_request) EXPECT_EQ(errno_of(id.accept(&param)), 0);
+    if (event.type == connect_request) {
+      EXPECT_EQ(errno_of(id.accept(&param)), 0);
+    }
     return 0;
   };
   ASSERT_EQ(errno_of(client->connect(with_qp(0x100))), 0);
@@ -369,8 +379,12 @@ TEST_F(ConnectTest, ConnectFromTheHandlerOfRouteResolved) {
   TestId client(a_);
   listen(listener, address("0.0.0.0", 7471));
   client.react = [](Id& id, const Event& event) {
-    if (event.type == addr_resolved) EXPECT_EQ(errno_of(id.resolve_route(2s)), 0);
-    if (event.type == route_resolved) EXPECT_EQ(errno_of(id.connect_locked(with_qp(0x100))), 0);
+    if (event.type == addr_resolved) {
+      EXPECT_EQ(errno_of(id.resolve_route(2s)), 0);
+    }
+    if (event.type == route_resolved) {
+      EXPECT_EQ(errno_of(id.connect_locked(with_qp(0x100))), 0);
+    }
     return 0;
   };
   ASSERT_EQ(errno_of(client->resolve_addr(nullptr, address("10.0.0.2", 7471), 2s)), 0);

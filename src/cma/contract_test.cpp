@@ -44,8 +44,12 @@ TEST_F(ContractTest, TwoEntriesAtOnceAreReportedWithBothCallSites) {
 TEST_F(ContractTest, ConnectFromAHandlerIsRefusedAndReported) {
   TestId id(a_);
   id.react = [](Id& on, const Event& event) {
-    if (event.type == EventType::addr_resolved) EXPECT_EQ(errno_of(on.resolve_route(1s)), 0);
-    if (event.type == EventType::route_resolved) EXPECT_EQ(errno_of(on.connect(with_qp(1))), EDEADLK);
+    if (event.type == EventType::addr_resolved) {
+      EXPECT_EQ(errno_of(on.resolve_route(1s)), 0);
+    }
+    if (event.type == EventType::route_resolved) {
+      EXPECT_EQ(errno_of(on.connect(with_qp(1))), EDEADLK);
+    }
     return 0;
   };
   ASSERT_EQ(errno_of(id->resolve_addr(nullptr, address("10.0.0.2", 1), 1s)), 0);
@@ -80,13 +84,21 @@ TEST_F(ContractTest, WhatIsAllowedInAHandlerIsNotAccused) {
   listen(listener, address("0.0.0.0", 7471));
   listener.react = [](Id& child, const Event& event) {
     const ConnParam param = with_qp(0x200);
-    if (event.type == EventType::connect_request) EXPECT_EQ(errno_of(child.accept(&param)), 0);
-    if (event.type == EventType::disconnected) EXPECT_EQ(errno_of(child.disconnect()), 0);
+    if (event.type == EventType::connect_request) {
+      EXPECT_EQ(errno_of(child.accept(&param)), 0);
+    }
+    if (event.type == EventType::disconnected) {
+      EXPECT_EQ(errno_of(child.disconnect()), 0);
+    }
     return 0;
   };
   client.react = [](Id& on, const Event& event) {
-    if (event.type == EventType::addr_resolved) EXPECT_EQ(errno_of(on.resolve_route(1s)), 0);
-    if (event.type == EventType::route_resolved) EXPECT_EQ(errno_of(on.connect_locked(with_qp(0x100))), 0);
+    if (event.type == EventType::addr_resolved) {
+      EXPECT_EQ(errno_of(on.resolve_route(1s)), 0);
+    }
+    if (event.type == EventType::route_resolved) {
+      EXPECT_EQ(errno_of(on.connect_locked(with_qp(0x100))), 0);
+    }
     if (event.type == EventType::connect_response) {
       EXPECT_EQ(errno_of(on.accept(nullptr)), 0);
       EXPECT_EQ(errno_of(on.disconnect()), 0);

@@ -53,8 +53,12 @@ TEST_F(TeardownTest, HandlersResultEndsTheId) {
     };
     id.react = [&](Id& on, const Event& event) {
       if (event.type == fatal) return -1;
-      if (event.type == addr_resolved) EXPECT_EQ(errno_of(on.resolve_route(1s)), 0);
-      if (event.type == route_resolved) EXPECT_EQ(errno_of(on.connect_locked(with_qp(0x100))), 0);
+      if (event.type == addr_resolved) {
+        EXPECT_EQ(errno_of(on.resolve_route(1s)), 0);
+      }
+      if (event.type == route_resolved) {
+        EXPECT_EQ(errno_of(on.connect_locked(with_qp(0x100))), 0);
+      }
       return 0;
     };
     ASSERT_EQ(errno_of(id->resolve_addr(nullptr, address("10.0.0.2", 7471), 2s)), 0);

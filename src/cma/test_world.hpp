@@ -67,14 +67,14 @@ struct TestLedger final : cm::Ledger {
 };
 
 struct TestHost final : cm::MadSender {
-  TestHost(TestWorld& all, std::uint64_t identity, std::vector<verbs::InterfaceSnapshot> interfaces)
-      : all(all),
-        dispatcher(*all.world),
+  TestHost(TestWorld& of, std::uint64_t identity, std::vector<verbs::InterfaceSnapshot> interfaces)
+      : all(of),
+        dispatcher(*of.world),
         devices(identity),
         resolver(dispatcher, network),
         ids(static_cast<std::uint32_t>(identity) << 24 | 1),
         connections(dispatcher, *this, ids),
-        ports(*all.world, [this] { return network.local_port_range(); }) {
+        ports(*of.world, [this] { return network.local_port_range(); }) {
     network.set_interfaces(std::move(interfaces));
     devices.apply(network.interfaces());
     network.set_observer({.interfaces_changed = [this] { devices.apply(network.interfaces()); },
@@ -84,7 +84,7 @@ struct TestHost final : cm::MadSender {
                                 if (manager) manager->on_neighbour(change);
                               }});
     manager = std::make_unique<Manager>(Services{dispatcher, network, resolver, devices, connections, ports, ledger});
-    all.hosts.push_back(this);
+    of.hosts.push_back(this);
   }
   ~TestHost() override {
     all.pass(std::chrono::seconds(200));  // timewait and lost answers
@@ -195,9 +195,9 @@ struct TestId {
     State state{};  // of the id, while the handler ran
   };
 
-  explicit TestId(TestHost& host, PortSpace space = PortSpace::tcp, QpType qp_type = QpType::rc) : host(host) {
-    id =
-        host.manager->create_id(space, qp_type, [this](Id& on, const Event& event) { return handle(on, event); }, this);
+  explicit TestId(TestHost& on, PortSpace space = PortSpace::tcp, QpType qp_type = QpType::rc) : host(on) {
+    id = host.manager->create_id(
+        space, qp_type, [this](Id& self, const Event& event) { return handle(self, event); }, this);
   }
   ~TestId() {
     for (Id* child : children) host.manager->destroy_id(child);
