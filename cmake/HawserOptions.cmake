@@ -22,6 +22,10 @@ target_compile_options(hawser_flags INTERFACE
 if(HAWSER_WERROR)
   target_compile_options(hawser_flags INTERFACE -Werror)
 endif()
+if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+  # False alarms of g++ 12: sizes of an inlined boost small_vector, the unused half of a std::expected.
+  target_compile_options(hawser_flags INTERFACE -Wno-stringop-overread -Wno-stringop-overflow -Wno-array-bounds -Wno-maybe-uninitialized)
+endif()
 if(CMAKE_CXX_COMPILER_ID MATCHES Clang)
   target_compile_options(hawser_flags INTERFACE -Wthread-safety -Wthread-safety-beta)
 endif()

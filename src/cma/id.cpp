@@ -120,9 +120,12 @@ int Id::deliver(const Event& event) {
 
 void Id::finish_work(const Event& event) {
   const int result = over(state()) ? 0 : deliver(event);
-  put();  // before destroying: the end of the id waits for all references [spec 2.5]
-  if (result != 0) return destroy_and_unlock();
+  if (result != 0) {
+    put();  // before destroying: the end of the id waits for all references [spec 2.5]
+    return destroy_and_unlock();
+  }
   handler_mutex_.unlock();
+  put();  // last: whoever claimed the id frees it when no reference is left
 }
 
 void* Id::context() const {

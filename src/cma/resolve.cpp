@@ -135,8 +135,8 @@ Status Id::resolve_route(rt::Duration timeout) {
 void Id::on_route() {
   handler_mutex_.lock();
   if (!move<State::route_query, State::route_resolved>()) {  // claimed meanwhile
-    put();
-    return handler_mutex_.unlock();
+    handler_mutex_.unlock();
+    return put();  // last: whoever claimed the id frees it when no reference is left
   }
   finish_work({.type = EventType::route_resolved});
 }

@@ -87,24 +87,22 @@ bool Dispatcher::run(const std::function<bool()>& until) {
         break;
       }
     }
-    const std::function<void()>* function = nullptr;
+    std::function<void()> function;  // a copy: it may end the life of the object that it is stored in
     if (!timers_.empty() && timers_.begin()->deadline_ <= world_.now()) {
       Timer& timer = *timers_.begin();
       timers_.erase(timers_.begin());
       running_ = &timer;
-      function = &timer.run_;
+      function = timer.run_;
     } else if (!queue_.empty()) {
       Work& work = queue_.front();
       queue_.pop_front();
       running_ = &work;
-      function = &work.run_;
+      function = work.run_;
     } else {
       break;
     }
     lock.unlock();
-    // A copy: the function may end the life of the object it is stored in.
-    const std::function<void()> copy = *function;
-    copy();
+    function();
     lock.lock();
     running_ = nullptr;
     finished_.notify_all();
