@@ -103,10 +103,10 @@ def main() -> None:
     print(f"machine: {os.cpu_count()} cores, Linux {os.uname().release}; descriptor limit {limit}; "
           f"SO_RCVBUF {STOCK_RCVBUF} (net.core.rmem_max "
           f"{pathlib.Path('/proc/sys/net/core/rmem_max').read_text().strip()})\n")
-    for count in COUNTS:
-        if limit < count * DESCRIPTORS_PER_CONNECTION + 100:
-            print(f"cmtime -c {count}: left out, it needs {count * DESCRIPTORS_PER_CONNECTION} descriptors a side\n")
-            continue
+    for wanted in COUNTS:
+        count = min(wanted, (limit - 100) // DESCRIPTORS_PER_CONNECTION)
+        if count < wanted:
+            print(f"{wanted} connections need {wanted * DESCRIPTORS_PER_CONNECTION} descriptors a side: {count} instead\n")
         hawser_run = cmtime(hawser, count)
         tcp = json.loads(Program([str(build / "bin" / "tcp_connect"), str(count)]).finish())["us_per_connection"]
         print(f"== {count} connections: cmtime (unmodified) on 127.0.0.1\n{hawser_run['table'].rstrip()}\n")
