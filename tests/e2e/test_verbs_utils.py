@@ -26,19 +26,20 @@ def test_ibv_devices_lists_a_device_per_interface(host):
 
 def test_ibv_devinfo(host):
     output = host.run("ibv_devinfo", "-v").succeeds()
-    assert output.count("PORT_ACTIVE") == 3
+    assert len(re.findall(r"^\s*state:\s*PORT_ACTIVE", output, re.M)) == 3
     assert output.count("Ethernet") == 3
     assert {"::ffff:127.0.0.1", f"::ffff:{IPV4}", IPV6} <= gids(host).keys()
     assert "RoCE v2" in output
 
 
-@pytest.mark.parametrize("address, gid", [("127.0.0.1", "::ffff:127.0.0.1"), (IPV4, f"::ffff:{IPV4}"), (IPV6, IPV6)])
+@pytest.mark.parametrize("gid", ["::ffff:127.0.0.1", "::1", f"::ffff:{IPV4}", IPV6])
 @pytest.mark.parametrize("events", [False, True])
-def test_ibv_rc_pingpong(host, address, gid, events):
+def test_ibv_rc_pingpong(host, gid, events):
     device, index = gids(host)[gid]
     common = ["ibv_rc_pingpong", "-d", device, "-g", index, "-c", *(["-e"] if events else [])]
     server = host.run(*common)
     host.tcp_listening(server, 18515)
-    client = host.run(*common, address)
+    # The server's TCP side, where the two tell one another their numbers, knows IPv4 only.
+    client = host.run(*common, "127.0.0.1")
     assert "1000 iters" in client.succeeds()
     assert "1000 iters" in server.succeeds()
