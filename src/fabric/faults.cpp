@@ -42,9 +42,7 @@ template <class T>
 }
 
 // A double in [0, 1) from the upper 53 bits.
-[[nodiscard]] double unit_interval(std::uint64_t random) {
-  return static_cast<double>(random >> 11) * 0x1p-53;
-}
+[[nodiscard]] double unit_interval(std::uint64_t random) { return static_cast<double>(random >> 11) * 0x1p-53; }
 
 }  // namespace
 
@@ -62,7 +60,7 @@ Result<FaultPlan> FaultPlan::parse(std::string_view text) {
     if (expected == nullptr && std::ranges::find(seen, key) != seen.end()) expected = "given once";
     if (expected == nullptr && !last && text.empty()) expected = "followed by a part, not by a comma alone";
     if (expected != nullptr) {
-      log::error("fault plan: \"{}\" is wrong: expected {}", part, expected);
+      log::error("HAWSER_FAULT: \"{}\" is wrong: expected {}", part, expected);
       return fail(EINVAL);
     }
     seen.push_back(key);
