@@ -301,14 +301,17 @@ Status Engine::wait(WaitKind kind, int fd, const std::function<bool()>& ready) {
   std::uint64_t polls_seen = impl_->polls.load();
   while (!ready() && error == 0) {
     const std::uint8_t roles = impl_->acquire(*me, kind, wanted);
-    const bool busy_elsewhere = (roles & receiving) != 0 && !impl_->receive(sleeper_budget);
+    const bool lease_busy = (roles & receiving) != 0 && !impl_->receive(sleeper_budget);
     if (roles & dispatching) impl_->dispatch(ready);
     if (ready()) break;
     // Another thread of the program polls: it receives for us, and a second sleeper on the socket is only woken in
-    // vain.
-    if (busy_elsewhere || impl_->polls.load() != polls_seen) {
+    // vain. Otherwise whoever has the lease is about to put it down.
+    if (impl_->polls.load() != polls_seen) {
       wanted = dispatching;
       impl_->leave(*me, receiving);
+    } else if (lease_busy) {
+      std::this_thread::yield();
+      continue;
     }
     error = impl_->sleep(*me, roles & wanted, fd, false);
     impl_->blocked_wakeups.fetch_add(1, std::memory_order_relaxed);
