@@ -34,7 +34,9 @@ void Id::destroy(Id* id, std::optional<State> old) {
     id->set_connection(nullptr);
   }
   core.detach(*id);
-  // Off the lists, so nothing queues these any more.
+  // Off the lists, so nothing queues these any more. A resolve_route() that a removal overtook queued its work after the
+  // claimer's cancel; on the dispatching thread we would wait for it for ever.
+  id->cancel(id->route_work_);
   id->cancel(id->neighbour_work_);
   id->cancel(id->address_change_work_);
   id->release_port();
