@@ -30,7 +30,13 @@ bool File::pending() const {
   return !events_.empty();
 }
 
-bool File::join(Handle id) { return join(id, Departure{}); }
+bool File::join(Handle id, const std::function<void()>& then) {
+  rt::Lock lock(mutex_);
+  if (closed_) return false;
+  members_[id];
+  then();
+  return true;
+}
 
 bool File::join(Handle id, Departure luggage) {
   rt::Lock lock(mutex_);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -13,7 +14,7 @@
 
 namespace hawser::ucm {
 
-// Thread-safe. The mutex is innermost but for the notifier: nothing else is taken under it [spec 2.1].
+// Thread-safe. The mutex is innermost but for the table's (in join) and the notifier's [spec 2.1].
 class File {
  public:
   explicit File(std::unique_ptr<Notifier> notifier);
@@ -32,8 +33,8 @@ class File {
     int backlog{};
     std::deque<EventRecord> events;
   };
-  // False once the channel is closed: the id is not a member then.
-  [[nodiscard]] bool join(Handle id);
+  // False once the channel is closed: the id is not a member then. `then` is called under the mutex if it became one.
+  [[nodiscard]] bool join(Handle id, const std::function<void()>& then);
   [[nodiscard]] bool join(Handle id, Departure luggage);
   // Also a stranger may leave: then nothing is taken along.
   Departure leave(Handle id);

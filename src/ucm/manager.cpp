@@ -56,12 +56,13 @@ Result<Handle> Manager::create_id(const FilePtr& file, std::uint64_t uid, cma::P
   const auto handler = [this](cma::Id& id, const cma::Event& event) { return on_event(id, event); };
   context->id = cma_.create_id(space, qp_type_of(space, qp_type), handler, context.get());
   if (context->id == nullptr) return fail(ENOMEM);
-  if (!file->join(context->handle)) {
+  const Handle handle = context->handle;
+  // In one step: whoever closes the channel destroys all members, so each must be in the table.
+  if (!file->join(handle, [&] { table_.insert(handle, *context, file); })) {
     cma_.destroy_id(context->id);
     return fail(EBADF);
   }
-  const Handle handle = context->handle;
-  table_.insert(handle, *context.release(), file);
+  static_cast<void>(context.release());  // the table's; it may be gone already
   return handle;
 }
 
