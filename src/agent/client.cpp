@@ -24,6 +24,7 @@ class LeasedQpns final : public verbs::QpnSpace {
     return Qpn(*number);
   }
   void release(Qpn qpn) override { ids_.release(qpn.value); }
+  [[nodiscard]] bool owns(Qpn qpn) const override { return ids_.owns(qpn.value); }
 
  private:
   IdSpace& ids_;
@@ -135,6 +136,10 @@ class AgentClient final : public Client {
   void set_relay(std::function<void(const fabric::InDatagram&)> sink) override { sink_ = std::move(sink); }
   [[nodiscard]] int poll_fd() const override { return session_.poll_fd(); }
   void poll() override { session_.read_events(sink_); }
+  // A forked child has no ledger.
+  void publish(const ProcessCounters& counters) override {
+    if (socket_.is_ours()) ledger_->publish(to_block(counters));
+  }
 
  private:
   void add_chunk(std::uint32_t chunk) {

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/counters.hpp"
 #include "base/result.hpp"
 #include "cm/ledger.hpp"
 #include "cm/manager.hpp"
@@ -44,6 +45,10 @@ class Client {
   virtual void set_relay(std::function<void(const fabric::InDatagram&)> sink) = 0;
   [[nodiscard]] virtual int poll_fd() const = 0;  // stays the same descriptor across a succession
   virtual void poll() = 0;
+
+  // Writes what this process has counted where the agent can read it. Costs no system call to speak of; one thread at a
+  // time.
+  virtual void publish(const ProcessCounters& counters) = 0;
 };
 
 // What `hawser ids` and `hawser devices -v` print; asked of the agent, which reads the ledgers.
@@ -56,9 +61,11 @@ struct ProcessInfo {
   std::int32_t pid{};
   std::string program;
   std::uint32_t slot{};
+  std::vector<NamedCount> counters;
 };
 struct HostReport {
-  std::int32_t agent_pid{};
+  std::int32_t agent_pid{};  // 0: there is none
+  std::vector<NamedCount> agent_counters;
   std::vector<ProcessInfo> processes;
   std::vector<IdInfo> ids;
 };

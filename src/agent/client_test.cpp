@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <set>
@@ -139,6 +140,31 @@ TEST(Client, ArbitratesPortsBetweenProcesses) {
     const auto ephemeral = (*a)->ports().bind(tcp_port(0));
     HW_EXPECT(ephemeral && ephemeral->port >= 1024);
     return {};
+  });
+}
+
+TEST(Client, ShowsWhatItCountedWithoutBeingAsked) {
+  HW_RUN_IN_NETNS([]() -> std::string {
+    auto client = Client::connect({});
+    HW_EXPECT(client);
+    ProcessCounters counters;
+    counters.packets.bad_icrc = 77;
+    (*client)->publish(counters);
+    const std::array<std::byte, 3> junk{};
+    const fabric::OutDatagram datagram{.source = localhost, .destination = localhost, .payload = junk};
+    HW_EXPECT((*client)->fabric().send({&datagram, 1}) == 1);
+    const auto has = [](const std::vector<NamedCount>& counts, const NamedCount& count) {
+      return std::ranges::find(counts, count) != counts.end();
+    };
+    for (int i = 0; i < 500; ++i) {  // until the agent has read the junk
+      const auto report = query_host();
+      HW_EXPECT(report && report->processes.size() == 1);
+      HW_EXPECT(has(report->processes[0].counters, {"packets", "bad ICRC", 77}));
+      HW_EXPECT(has(report->processes[0].counters, {"packets", "malformed", 0}));
+      if (has(report->agent_counters, {"doorman", "malformed", 1})) return {};
+      poll(nullptr, 0, 10);
+    }
+    return "the junk was not counted";
   });
 }
 

@@ -14,6 +14,7 @@
 
 #include "agent/channel.hpp"
 #include "agent/connection_index.hpp"
+#include "agent/counters.hpp"
 #include "agent/doorman.hpp"
 #include "agent/ledger_memory.hpp"
 #include "agent/port_registry.hpp"
@@ -79,6 +80,8 @@ class Daemon {
   void on_port_message(Session& session, MessageReader& reader);
   void on_bind(Session& session, MessageReader& reader);
   void on_query(Session& session, MessageReader& reader);
+  void send_counters(Session& session, std::uint32_t sequence, pid_t pid, const std::vector<NamedCount>& counts);
+  [[nodiscard]] std::vector<NamedCount> own_counts() const;
   void reply(Session& session, std::uint32_t sequence, int error, std::string_view explanation = {});
   void send(Session& session, const MessageWriter& message, std::span<const int> descriptors = {});
   void flush(Session& session);

@@ -195,7 +195,9 @@ void Daemon::on_query(Session& session, MessageReader& reader) {
   for (const auto& [slot, process] : processes_) {
     MessageWriter about(MessageType::report_process, sequence);
     send(session, about.put<std::int32_t>(process.pid).put(slot).text(process.program));
+    send_counters(session, sequence, process.pid, process_counts(process.ledger->counters()));
   }
+  send_counters(session, sequence, getpid(), own_counts());
   cm::LedgerRecord record{};
   for (const auto& [slot, process] : processes_) {
     for (std::uint32_t i = 0; i < process.ledger->size(); ++i) {
@@ -206,6 +208,43 @@ void Daemon::on_query(Session& session, MessageReader& reader) {
   }
   MessageWriter end(MessageType::report_end, sequence);
   send(session, end.put<std::int32_t>(getpid()));
+}
+
+void Daemon::send_counters(Session& session, std::uint32_t sequence, pid_t pid, const std::vector<NamedCount>& counts) {
+  MessageWriter message(MessageType::report_counters, sequence);
+  message.put<std::int32_t>(pid);
+  for (const NamedCount& count : counts) message.text(count.group).text(count.name).put(count.value);
+  send(session, message);
+}
+
+std::vector<NamedCount> Daemon::own_counts() const {
+  const DoormanCounters& door = doorman_->counters();
+  const UndertakerCounters& grave = undertaker_->counters();
+  const fabric::Counters wire = door_->counters();
+  return {{"fabric", "sent", wire.sent},
+          {"fabric", "received", wire.received},
+          {"fabric", "truncated", wire.truncated},
+          {"fabric", "send failed", wire.send_failed},
+          {"doorman", "received", door.received},
+          {"doorman", "malformed", door.malformed},
+          {"doorman", "bad ICRC", door.bad_icrc},
+          {"doorman", "unknown QP", door.unknown_qp},
+          {"doorman", "relayed", door.relayed},
+          {"doorman", "relay failed", door.relay_failed},
+          {"doorman", "requests", door.requests},
+          {"doorman", "duplicates", door.duplicates},
+          {"doorman", "rejected", door.rejected},
+          {"doorman", "answered", door.answered},
+          {"doorman", "dropped", door.dropped},
+          {"undertaker", "processes", grave.processes},
+          {"undertaker", "connections", grave.connections},
+          {"undertaker", "invalid records", grave.invalid_records},
+          {"undertaker", "disconnects sent", grave.disconnects_sent},
+          {"undertaker", "rejects sent", grave.rejects_sent},
+          {"undertaker", "given up", grave.given_up},
+          {"steering", "programs attached", group_->steering().attached},
+          {"steering", "instructions", group_->steering().instructions},
+          {"steering", "runs left out", group_->steering().runs_left_out}};
 }
 
 void Daemon::reply(Session& session, std::uint32_t sequence, int error, std::string_view explanation) {

@@ -26,7 +26,7 @@ void Doorman::on_datagram(const fabric::InDatagram& datagram, rt::Time now) {
   ++counters_.received;
   const auto packet = roce::decode(datagram);
   if (!packet) {
-    ++counters_.malformed;
+    ++(packet.error() == roce::DecodeError::bad_icrc ? counters_.bad_icrc : counters_.malformed);
     return;
   }
   if (packet->bth.destination.value > 1 && packet->bth.destination != qpn_multicast) {

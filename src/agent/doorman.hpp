@@ -15,8 +15,8 @@
 namespace hawser::agent {
 
 struct DoormanCounters {
-  std::uint64_t received{}, malformed{}, relayed{}, relay_failed{}, requests{}, duplicates{}, rejected{}, answered{},
-      unknown_qp{}, dropped{};
+  std::uint64_t received{}, malformed{}, bad_icrc{}, relayed{}, relay_failed{}, requests{}, duplicates{}, rejected{},
+      answered{}, unknown_qp{}, dropped{};
 };
 
 class Doorman {

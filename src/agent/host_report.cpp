@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 
 #include "agent/channel.hpp"
@@ -25,6 +26,20 @@ Result<HostReport> query_host() {
         info.slot = reader->get<std::uint32_t>();
         info.program = reader->text();
         report.processes.push_back(std::move(info));
+        break;
+      }
+      case MessageType::report_counters: {
+        const auto pid = reader->get<std::int32_t>();
+        std::vector<NamedCount> counters;
+        while (reader->good() && !reader->complete()) {
+          NamedCount count;
+          count.group = reader->text();
+          count.name = reader->text();
+          count.value = reader->get<std::uint64_t>();
+          counters.push_back(std::move(count));
+        }
+        const auto process = std::ranges::find(report.processes, pid, &ProcessInfo::pid);
+        (process != report.processes.end() ? process->counters : report.agent_counters) = std::move(counters);
         break;
       }
       case MessageType::report_id: {

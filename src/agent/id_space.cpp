@@ -1,5 +1,7 @@
 #include "agent/id_space.hpp"
 
+#include <algorithm>
+
 namespace hawser::agent {
 namespace {
 constexpr auto timewait = std::chrono::seconds(1);
@@ -33,6 +35,11 @@ Result<std::uint32_t> IdSpace::allocate() {
   // With every chunk of the host leased, the one freed longest ago must do.
   if (take(number, !leased)) return number;
   return fail(ENOMEM);
+}
+
+bool IdSpace::owns(std::uint32_t number) {
+  rt::Lock lock(mutex_);
+  return std::ranges::find(chunks_, number >> bits_, &Chunk::number) != chunks_.end();
 }
 
 void IdSpace::release(std::uint32_t number) {

@@ -24,6 +24,7 @@ class IdSpace {
   void add_chunk(std::uint32_t chunk);
   [[nodiscard]] Result<std::uint32_t> allocate();  // ENOMEM
   void release(std::uint32_t number);
+  [[nodiscard]] bool owns(std::uint32_t number);
 
  private:
   struct Chunk {

@@ -13,6 +13,7 @@ namespace hawser::agent {
 struct LedgerMemory::Page {
   std::uint32_t used;  // no record at or above this was ever handed out
   std::uint32_t reserved[15];
+  std::uint64_t counters[ledger_counters_max];
   cm::LedgerRecord records[ledger_records_max];
 };
 
@@ -73,6 +74,19 @@ void LedgerMemory::release(cm::LedgerRecord* record) {
   cm::update(record, [](cm::LedgerRecord& r) { r.in_use = 0; });
   rt::Lock lock(mutex_);
   free_.insert(static_cast<std::uint32_t>(record - page_->records));
+}
+
+// Each counter is whole; they are not all of one moment.
+void LedgerMemory::publish(const CounterBlock& counters) {
+  for (std::size_t i = 0; i < counters.size(); ++i)
+    __atomic_store_n(&page_->counters[i], counters[i], __ATOMIC_RELAXED);
+}
+
+CounterBlock LedgerView::counters() const {
+  CounterBlock counters{};
+  for (std::size_t i = 0; i < counters.size(); ++i)
+    counters[i] = __atomic_load_n(&page_->counters[i], __ATOMIC_RELAXED);
+  return counters;
 }
 
 Result<LedgerView> LedgerView::map(int ledger) {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <set>
 
+#include "agent/counters.hpp"
 #include "agent/descriptor.hpp"
 #include "base/result.hpp"
 #include "cm/ledger.hpp"
@@ -27,6 +28,8 @@ class LedgerMemory final : public cm::Ledger {
   ~LedgerMemory() override;
   cm::LedgerRecord* allocate() override;
   void release(cm::LedgerRecord* record) override;
+  // Shows them to the agent, which reads them when somebody asks, be this process stopped.
+  void publish(const CounterBlock& counters);
 
  private:
   struct Page;
@@ -53,6 +56,7 @@ class LedgerView {
   // False if the record is not in use. A record that its process never stops writing is read as it is.
   [[nodiscard]] std::uint32_t sequence(std::uint32_t index) const;  // changes with the record
   [[nodiscard]] bool read(std::uint32_t index, cm::LedgerRecord& out) const;
+  [[nodiscard]] CounterBlock counters() const;
 
  private:
   explicit LedgerView(const LedgerMemory::Page* page) : page_(page) {}

@@ -19,7 +19,7 @@
 
 namespace hawser::agent {
 
-inline constexpr std::uint16_t protocol_version = 1;
+inline constexpr std::uint16_t protocol_version = 2;
 inline constexpr std::size_t message_bytes_max = 8192;  // the largest datagram and its addresses fit
 inline constexpr std::size_t message_descriptors_max = 32;
 inline constexpr std::size_t program_bytes_max = 64;
@@ -38,13 +38,14 @@ enum class MessageType : std::uint16_t {
   release = 9,           // handle
   release_quietly = 10,  // handle; no reply
   goodbye = 11,          // no reply
-  query = 12,            // → report_process…, report_id…, report_end
+  query = 12,            // → report_process…, report_counters…, report_id…, report_end
   // Of the agent.
-  reply = 100,           // errno (0: success), then what the request says
-  relay = 101,           // on the event channel: a datagram with its original addresses
-  report_process = 102,  // pid, slot, program
-  report_id = 103,       // pid, program, LedgerRecord
-  report_end = 104,      // pid of the agent
+  reply = 100,            // errno (0: success), then what the request says
+  relay = 101,            // on the event channel: a datagram with its original addresses
+  report_process = 102,   // pid, slot, program
+  report_id = 103,        // pid, program, LedgerRecord
+  report_end = 104,       // pid of the agent
+  report_counters = 105,  // pid (the agent's own too), then group, name, value of each
 };
 
 // Which descriptor is which in the answer to hello.

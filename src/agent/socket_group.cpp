@@ -107,6 +107,7 @@ Status SocketGroup::steer() {
     SteeringProgram program = compile_steering(runs, instructions);
     const sock_fprog code{static_cast<unsigned short>(program.code.size()), program.code.data()};
     if (setsockopt(socket(0), SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &code, sizeof code) == 0) {
+      steering_ = {steering_.attached + 1, program.code.size(), program.runs_left_out};
       if (program.runs_left_out != 0) log::debug("{} lease runs are not steered but relayed", program.runs_left_out);
       return {};
     }

@@ -16,6 +16,11 @@ namespace hawser::agent {
 
 inline constexpr std::uint32_t sockets_per_step = 4;  // a group has a multiple of this
 
+struct SteeringReport {
+  std::uint64_t attached{};  // programs so far
+  std::uint64_t instructions{}, runs_left_out{};
+};
+
 class SocketGroup {
  public:
   // A new group. EADDRINUSE if anybody holds the port, be it a group of our own uid.
@@ -35,6 +40,7 @@ class SocketGroup {
 
   // Makes the kernel steer as the leases say.
   [[nodiscard]] Status steer();
+  [[nodiscard]] const SteeringReport& steering() const { return steering_; }
   // Throws away what waits in a slot's socket.
   void drain(std::uint32_t slot);
 
@@ -48,6 +54,7 @@ class SocketGroup {
   LeaseTable leases_;
   Descriptor flight_in_, flight_out_;
   std::vector<Member> members_;
+  SteeringReport steering_;
 };
 
 }  // namespace hawser::agent

@@ -17,4 +17,8 @@ int check_capture(const std::string& path);
 // hawser ids [--json]: the connection ids of this host (network namespace) and user. Starts no agent.
 int show_ids(bool json);
 
+// hawser devices [-v] [--json]: the devices of this host; -v: with what its processes and their agent count. Starts no
+// agent.
+int show_devices(bool verbose, bool json);
+
 }  // namespace hawser::cli

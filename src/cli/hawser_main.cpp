@@ -43,6 +43,12 @@ int main(int argc, char** argv) {
   ids_command->add_flag("--json", json, "for programs");
   ids_command->callback([&] { exit_status = show_ids(json); });
 
+  bool verbose = false;
+  CLI::App* devices_command = app.add_subcommand("devices", "Show the devices of this host");
+  devices_command->add_flag("-v,--verbose", verbose, "with the counters of every process and of the agent");
+  devices_command->add_flag("--json", json, "for programs");
+  devices_command->callback([&] { exit_status = show_devices(verbose, json); });
+
   std::string capture;
   CLI::App* check_command = app.add_subcommand("check-capture", "Verify the ICRC of every RoCEv2 packet of a capture");
   check_command->add_option("FILE", capture, "as tcpdump or Wireshark write it (pcap, pcapng)")->required();

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "cli/table.hpp"
 #include "cma/types.hpp"
 
 namespace hawser::cli {
@@ -60,23 +61,12 @@ std::string or_dash(const std::string& text) { return text.empty() ? "-" : text;
 }  // namespace
 
 std::string ids_table(const agent::HostReport& report, const InterfaceName& interface_name) {
-  constexpr std::size_t columns = 8;
-  using Line = std::array<std::string, columns>;
-  std::vector<Line> lines{{"STATE", "SPACE", "SOURCE", "DESTINATION", "INTERFACE", "QPN", "PID", "PROGRAM"}};
+  Table table({"STATE", "SPACE", "SOURCE", "DESTINATION", "INTERFACE", "QPN", "PID", "PROGRAM"});
   for (const auto& [pid, row] : rows_of(report, interface_name)) {
-    lines.push_back({row.state, row.port_space, row.source, row.destination, or_dash(row.interface),
-                     row.qpn == 0 ? "-" : fmt::format("{:#08x}", row.qpn), std::to_string(pid), row.program});
+    table.add({row.state, row.port_space, row.source, row.destination, or_dash(row.interface),
+               row.qpn == 0 ? "-" : fmt::format("{:#08x}", row.qpn), std::to_string(pid), row.program});
   }
-  std::array<std::size_t, columns> widths{};
-  for (const Line& line : lines) {
-    for (std::size_t i = 0; i < columns; ++i) widths[i] = std::max(widths[i], line[i].size());
-  }
-  std::string text;
-  for (const Line& line : lines) {
-    for (std::size_t i = 0; i + 1 < columns; ++i) text += fmt::format("{:<{}}  ", line[i], widths[i]);
-    text += line.back() + "\n";
-  }
-  return text;
+  return table.text();
 }
 
 std::string ids_json(const agent::HostReport& report, const InterfaceName& interface_name) {

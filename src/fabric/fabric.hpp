@@ -36,7 +36,8 @@ struct InDatagram {
 };
 
 struct Counters {
-  std::uint64_t sent{}, send_failed{}, received{}, fault_dropped{}, fault_duplicated{};
+  std::uint64_t sent{}, send_failed{}, received{}, truncated{}, fault_dropped{},
+      fault_duplicated{};  // received: truncated too
 };
 
 class Fabric {

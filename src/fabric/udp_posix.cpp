@@ -347,8 +347,12 @@ std::size_t UdpFabric::receive(std::span<InDatagram> out) {
   const int n = recvmmsg(socket_, messages.data(), static_cast<unsigned>(wanted), MSG_DONTWAIT, nullptr);
   if (n <= 0) return 0;
   std::size_t taken = 0;
+  std::size_t truncated = 0;
   for (std::size_t i = 0; i < static_cast<std::size_t>(n); ++i) {
-    if ((messages[i].msg_hdr.msg_flags & MSG_TRUNC) != 0) continue;  // longer than any packet of RoCE
+    if ((messages[i].msg_hdr.msg_flags & MSG_TRUNC) != 0) {  // longer than any packet of RoCE
+      ++truncated;
+      continue;
+    }
     InDatagram& datagram = out[taken++];
     datagram = {};
     read_source(buffers_->source[i], datagram);
@@ -356,6 +360,7 @@ std::size_t UdpFabric::receive(std::span<InDatagram> out) {
     datagram.payload = {buffers_->payload[i].data(), messages[i].msg_len};
   }
   received_.fetch_add(static_cast<std::uint64_t>(n), std::memory_order_relaxed);
+  if (truncated != 0) truncated_.fetch_add(truncated, std::memory_order_relaxed);
   return taken;
 }
 
@@ -364,6 +369,7 @@ Counters UdpFabric::counters() const {
   counters.sent = sent_.load(std::memory_order_relaxed);
   counters.send_failed = send_failed_.load(std::memory_order_relaxed);
   counters.received = received_.load(std::memory_order_relaxed);
+  counters.truncated = truncated_.load(std::memory_order_relaxed);
   return counters;
 }
 

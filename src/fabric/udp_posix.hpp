@@ -44,7 +44,7 @@ class UdpFabric final : public Fabric {
   bool dual_stack_ = true;
   std::uint16_t port_ = 0;
   std::unique_ptr<ReceiveBuffers> buffers_;
-  std::atomic<std::uint64_t> sent_{0}, send_failed_{0}, received_{0};
+  std::atomic<std::uint64_t> sent_{0}, send_failed_{0}, received_{0}, truncated_{0};
 };
 
 // `inner` behind the faults that the environment asks for (HAWSER_FAULT, the format of FaultPlan::parse), or as it is.

@@ -58,6 +58,7 @@ struct Engine::Impl {
   void wake_dispatcher();
   void wake_receiver();
   void arm_takeover();
+  void publish();
   void kick_if_needed(Role role, rt::Time deadline);
   // Sleeps until a descriptor of `roles`, `own_fd`, or the sleeper's kick is ready, or a deadline of `roles` has come.
   // Returns ppoll's errno (0 or EINTR).
@@ -76,6 +77,8 @@ struct Engine::Impl {
   Holder receiver HW_GUARDED_BY(mutex);
   Holder dispatcher HW_GUARDED_BY(mutex);
   std::vector<std::unique_ptr<Sleeper>> spare_sleepers HW_GUARDED_BY(mutex);
+
+  rt::Mutex publish_mutex{rt::LockRank::engine};  // never held together with `mutex`
 
   int takeover_fd = -1;
   std::atomic<bool> takeover_armed{false};
@@ -200,7 +203,15 @@ void Engine::Impl::arm_takeover() {
   timerfd_settime(takeover_fd, 0, &in_a_moment, nullptr);
 }
 
+// Whoever is about to sleep shows what was counted until now. Under a mutex, so that older values never come last.
+void Engine::Impl::publish() {
+  if (!sources.publish) return;
+  rt::Lock lock(publish_mutex);
+  sources.publish();
+}
+
 int Engine::Impl::sleep(Sleeper& me, std::uint8_t roles, int own_fd, bool with_takeover_timer) {
+  publish();
   me.plan(rt::time_never);  // public before the deadlines are read: work that comes in between kicks
   const rt::Time deadline = deadline_of(roles);
   me.plan(deadline);

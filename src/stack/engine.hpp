@@ -34,8 +34,9 @@ class Engine {
     rt::Dispatcher& dispatcher;
     verbs::DataPath& data_path;
     fabric::Fabric& fabric;
-    addr::NetworkView* network;  // may be null
-    agent::Client* agent;        // may be null
+    addr::NetworkView* network;       // may be null
+    agent::Client* agent;             // may be null
+    std::function<void()> publish{};  // shows the process's counters to the agent; one thread at a time calls it
   };
   explicit Engine(Sources sources);
   ~Engine();  // ends the service thread

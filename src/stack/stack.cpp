@@ -36,7 +36,7 @@ struct Stack::Impl {
         gsi_sender(data_path.gsi()),
         connections(dispatcher, gsi_sender, agent->comm_ids()),
         manager({dispatcher, *network, resolver, devices, connections, agent->ports(), agent->ledger()}),
-        engine({world, dispatcher, data_path, agent->fabric(), network.get(), agent.get()}) {
+        engine({world, dispatcher, data_path, agent->fabric(), network.get(), agent.get(), [this] { publish(); }}) {
     devices.apply(network->interfaces());
     network->set_observer({[this] { devices.apply(network->interfaces()); },
                            [this](const addr::NeighbourChange& change) {
@@ -48,6 +48,8 @@ struct Stack::Impl {
     data_path.set_communication_established([this](Qpn qpn) { connections.on_communication_established(qpn); });
     agent->set_relay([this](const fabric::InDatagram& datagram) { data_path.deliver(datagram); });
   }
+
+  void publish() { agent->publish({agent->fabric().counters(), data_path.counters(), connections.counters()}); }
 
   rt::World world;
   std::unique_ptr<agent::Client> agent;
