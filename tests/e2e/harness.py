@@ -77,21 +77,30 @@ class Process:
 
     def describe(self):
         state = "running" if self.running else f"exit status {self._popen.returncode}"
-        return f"--- {self.name} ({state})\n{self.output}\n"
+        return f"--- {self.name} ({state})\n{self.newest_output()}\n"
+
+    def newest_output(self, lines_max=60):
+        with self._news:
+            omitted = len(self._lines) - lines_max
+            return "\n".join([f"({omitted} lines before)"] * (omitted > 0) + self._lines[-lines_max:])
 
     def line(self, pattern, count=1):
         """Waits for the `count`-th line in which `pattern` is found; returns the match."""
-        def look():
-            matches = [m for m in (re.search(pattern, line) for line in self._lines) if m]
-            return matches[count - 1] if len(matches) >= count else None
         end = time.monotonic() + LIVENESS_S
+        seen = found = 0
         with self._news:
-            while not (match := look()):
+            while True:
+                for line in self._lines[seen:]:
+                    seen += 1
+                    if match := re.search(pattern, line):
+                        found += 1
+                        if found == count:
+                            return match
                 left = end - time.monotonic()
-                assert left > 0 and not self._ended, \
-                    f"{self.name} {'ended' if self._ended else 'lives, but'} without line /{pattern}/:\n" + "\n".join(self._lines)
+                assert left > 0 and not self._ended, (
+                    f"{self.name} {'ended' if self._ended else 'lives, but'} with {found} lines of /{pattern}/ "
+                    f"instead of {count}:\n{self.newest_output()}")
                 self._news.wait(left)
-        return match
 
     def count(self, pattern):
         with self._news:
@@ -107,13 +116,13 @@ class Process:
         try:
             status = self._popen.wait(liveness_s)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"{self.name} did not end within {liveness_s} s:\n{self.output}") from None
+            raise AssertionError(f"{self.name} did not end within {liveness_s} s:\n{self.newest_output()}") from None
         self._reader.join(5)
         return status
 
     def succeeds(self):
         status = self.status()
-        assert status == 0, f"{self.name}: exit status {status}:\n{self.output}"
+        assert status == 0, f"{self.name}: exit status {status}:\n{self.newest_output()}"
         return self.output
 
     def kill(self, signal_number=signal.SIGKILL):
