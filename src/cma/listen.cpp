@@ -56,6 +56,8 @@ Status Id::start_listening() {
 Status Core::listen_on(Id& id, const verbs::DevicePtr& device, ServiceId service, const SocketAddress& source,
                        bool v6_only) {
   rt::Lock lock(mutex_);
+  // As in attach(): either the removal's pass finds what we add, or we see here that it is too late.
+  if (device->gone()) return fail(ENODEV);
   const ServiceKey key{device.get(), service};
   auto found = listening_.find(key);
   if (found == listening_.end()) {
@@ -72,14 +74,16 @@ Status Core::listen_on(Id& id, const verbs::DevicePtr& device, ServiceId service
 }
 
 // On the list of wildcards first, then on the devices there are: a device that comes in between is met twice, and none
-// is missed. One refusal refuses the whole [spec 4 #34]; the caller undoes with stop_listening().
+// is missed; one that has gone meanwhile is skipped. One refusal refuses the whole [spec 4 #34]; the caller undoes with
+// stop_listening().
 Status Core::listen_everywhere(Id& id, ServiceId service, const SocketAddress& source, bool v6_only) {
   {
     rt::Lock lock(mutex_);
     wildcards_.insert_or_assign(&id, Wildcard{service, source, v6_only});
   }
   for (const verbs::DevicePtr& device : services.devices.list()) {
-    if (Status listening = listen_on(id, device, service, source, v6_only); !listening) return listening;
+    const Status listening = listen_on(id, device, service, source, v6_only);
+    if (!listening && errno_of(listening) != ENODEV) return listening;
   }
   return {};
 }
@@ -128,7 +132,7 @@ void Core::extend_wildcards(const verbs::DevicePtr& device) {
       rt::Lock lock(id->handler_mutex_);
       if (id->state() == State::listen) {
         const Status listening = listen_on(*id, device, wildcard.service, wildcard.source, wildcard.v6_only);
-        if (!listening) {
+        if (!listening && errno_of(listening) != ENODEV) {
           log::warning("the listener on {} does not listen on the new device {}: {}", wildcard.source.text(),
                        device->name(), listening.error().message());
         }

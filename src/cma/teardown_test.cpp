@@ -157,6 +157,16 @@ TEST_F(TeardownTest, WildcardListenerOutlivesADevice) {
   EXPECT_EQ(listener.types(), Types{connect_request});
 }
 
+TEST_F(TeardownTest, NobodyListensOnADeviceThatHasGone) {
+  TestId listener(b_);
+  ASSERT_EQ(errno_of(listener->bind_addr(address("10.0.0.2", 7471))), 0);
+  remove_device(b_, "10.0.0.2");  // nobody has been told yet
+  EXPECT_EQ(errno_of(listener->listen(1)), ENODEV);
+  EXPECT_EQ(b_.connections.usage().listeners, 0U);
+  world_.run();
+  EXPECT_EQ(listener.types(), Types{device_removal});
+}
+
 TEST_F(TeardownTest, DestroyDuringTheRemovalPass) {
   // One id's removal handler ends another id of the same device.
   TestHost host(world_, 5, {ethernet(7, "eth0", {"10.0.0.5"})});
