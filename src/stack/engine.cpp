@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <thread>
 #include <vector>
@@ -25,6 +26,18 @@ constexpr std::chrono::nanoseconds takeover_delay = std::chrono::milliseconds(1)
 // Datagrams a data-path call takes at most before it returns to its program, and a sleeper before it looks around.
 constexpr std::size_t progress_budget = 32;
 constexpr std::size_t sleeper_budget = 256;
+
+// ppoll() is never restarted after a signal handler; the kernel's calls that we stand for are, if the handler was
+// installed with SA_RESTART. Which handler ran is not known: the wait ends if any of the program's would have ended it.
+bool some_handler_ends_waits() {
+  for (int number = 1; number < NSIG; ++number) {
+    struct sigaction action{};
+    if (sigaction(number, nullptr, &action) != 0) continue;
+    if (action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN) continue;
+    if ((action.sa_flags & SA_RESTART) == 0) return true;
+  }
+  return false;
+}
 
 // The two things that somebody must always be awake for, or sleeping on.
 enum Role : std::uint8_t {
@@ -325,6 +338,7 @@ Status Engine::wait(WaitKind kind, int fd, const std::function<bool()>& ready) {
       continue;
     }
     error = impl_->sleep(*me, roles & wanted, fd, false);
+    if (error == EINTR && !some_handler_ends_waits()) error = 0;
     impl_->blocked_wakeups.fetch_add(1, std::memory_order_relaxed);
   }
   impl_->leave(*me, receiving | dispatching);

@@ -213,27 +213,42 @@ TEST_F(EngineTest, TimersRunWithoutAnybodyWaiting) {
   (void)dispatcher_.cancel_sync(timer);
 }
 
+// Signals `waiter` until one has reached it asleep.
+void interrupt(Engine& engine, Waiter& waiter) {
+  const auto before = engine.counters().blocked_wakeups;
+  while (engine.counters().blocked_wakeups == before) {
+    pthread_kill(waiter.native(), SIGUSR1);
+    std::this_thread::yield();
+  }
+}
+
+// Installs a handler for SIGUSR1 for a scope.
+class Handler {
+ public:
+  explicit Handler(int flags) {
+    struct sigaction action{};
+    action.sa_handler = [](int) {};
+    action.sa_flags = flags;
+    EXPECT_EQ(sigaction(SIGUSR1, &action, &before_), 0);
+  }
+  ~Handler() { sigaction(SIGUSR1, &before_, nullptr); }
+
+ private:
+  struct sigaction before_{};
+};
+
 TEST_F(EngineTest, ASignalHandlerInterruptsTheWait) {
-  struct sigaction action{};
-  action.sa_handler = [](int) {};
-  struct sigaction before{};
-  ASSERT_EQ(sigaction(SIGUSR1, &action, &before), 0);
+  const Handler handler(0);
   Waiter waiter(engine_, WaitKind::completions);
-  // The signal may come just before the waiter sleeps: repeated until it has been noticed.
-  std::atomic<bool> joined{false};
-  std::thread sender([&] {
-    while (!joined.load()) {
-      pthread_kill(waiter.native(), SIGUSR1);
-      std::this_thread::yield();
-    }
-  });
-  // The waiter's thread stays joinable until the sender has stopped, so that its handle stays valid.
-  Flag interrupted;
-  while (engine_.counters().blocked_wakeups == 0) std::this_thread::yield();
-  joined.store(true);
-  sender.join();
+  interrupt(engine_, waiter);
   EXPECT_EQ(errno_of(waiter.join()), EINTR);
-  sigaction(SIGUSR1, &before, nullptr);
+}
+
+TEST_F(EngineTest, ASignalHandlerWithRestartDoesNot) {
+  const Handler handler(SA_RESTART);
+  Waiter waiter(engine_, WaitKind::completions);
+  interrupt(engine_, waiter);
+  EXPECT_EQ(errno_of(waiter.release()), 0);
 }
 
 }  // namespace
