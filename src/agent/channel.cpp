@@ -1,7 +1,10 @@
 #include "agent/channel.hpp"
 
+#include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -11,6 +14,10 @@
 #include <fmt/format.h>
 
 #include "base/log.hpp"
+
+#ifndef SO_PEERPIDFD  // newer than Debian 12's headers
+#define SO_PEERPIDFD 77
+#endif
 
 namespace hawser::agent {
 namespace {
@@ -75,6 +82,26 @@ Result<Peer> peer_of(int channel) {
   socklen_t length = sizeof credentials;
   if (getsockopt(channel, SOL_SOCKET, SO_PEERCRED, &credentials, &length) != 0) return fail(errno);
   return Peer{credentials.pid, credentials.uid};
+}
+
+Result<Descriptor> pidfd_of_peer(int channel) {
+  int pidfd = -1;
+  socklen_t length = sizeof pidfd;
+  // The process itself, even if its pid should be another's by now; kernels before 6.5 know only the pid.
+  if (getsockopt(channel, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &length) == 0) {
+    (void)fcntl(pidfd, F_SETFD, FD_CLOEXEC);
+    return Descriptor(pidfd);
+  }
+  const auto peer = peer_of(channel);
+  if (!peer) return fail(peer.error());
+  return pidfd_of(peer->pid);
+}
+
+Result<Descriptor> pidfd_of(pid_t pid) {
+  if (pid <= 0) return fail(ESRCH);  // a process of another pid namespace
+  Descriptor pidfd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+  if (!pidfd) return fail(errno);
+  return pidfd;
 }
 
 Status send_message(int channel, std::span<const std::byte> message, std::span<const int> descriptors, int flags) {

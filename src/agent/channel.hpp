@@ -27,6 +27,9 @@ struct ChannelPair {
 };
 [[nodiscard]] Result<ChannelPair> make_channel_pair();
 [[nodiscard]] Result<Peer> peer_of(int channel);
+// Readable when the process at the other end is gone, whoever holds its descriptors.
+[[nodiscard]] Result<Descriptor> pidfd_of_peer(int channel);
+[[nodiscard]] Result<Descriptor> pidfd_of(pid_t pid);
 
 // One message. EAGAIN on a non-blocking channel that is full; EPIPE, ECONNRESET when the other side is gone.
 [[nodiscard]] Status send_message(int channel, std::span<const std::byte> message,

@@ -51,8 +51,7 @@ class AgentPorts final : public cma::PortArbiter {
 
   Result<cma::PortBinding> bind(const cma::PortRequest& request) override {
     const cma::PortHandle handle = next_handle_.fetch_add(1);
-    auto answer = session_.request(MessageType::bind,
-                                   [&](MessageWriter& m) { m.put(handle).put(std::uint8_t{0}).port_request(request); });
+    auto answer = session_.request(MessageType::bind, [&](MessageWriter& m) { m.put(handle).port_request(request); });
     if (!answer) return fail(answer.error());
     const auto port = answer->reader().get<std::uint16_t>();
     Session::Binding binding{request, request.source.port == 0, false};

@@ -46,18 +46,19 @@ std::optional<ArrivedMad> next_mad(fabric::Fabric& fabric, int timeout_ms = 5000
   return parse_mad(in[0], *packet);
 }
 
-cm::Req request_for(std::uint16_t port, CommId local) {
+cm::Req request_for(std::uint16_t port, CommId local, const IpAddress& to = localhost) {
   cm::Req req;
   req.local_comm_id = local;
   req.service_id = ServiceId(0x01060000U | port);
   req.local_ca_guid = Guid(0x0248570000000001);
   req.local_qpn = Qpn(77);
-  req.primary.local_gid = req.primary.remote_gid = localhost;
+  req.primary.local_gid = localhost;
+  req.primary.remote_gid = to;
   return req;
 }
 
-void send_request(Client& client, std::uint16_t port, CommId local) {
-  send_mad(client.fabric(), {localhost, localhost, 0, 0, 64}, cm::encode({0, 0, 42, 0}, request_for(port, local)));
+void send_request(Client& client, std::uint16_t port, CommId local, const IpAddress& to = localhost) {
+  send_mad(client.fabric(), {localhost, localhost, 0, 0, 64}, cm::encode({0, 0, 42, 0}, request_for(port, local, to)));
 }
 
 TEST(Client, ConnectsAndStartsTheAgent) {
@@ -97,7 +98,37 @@ TEST(Client, RejectsARequestThatNobodyListensFor) {
   });
 }
 
-TEST(Client, RelaysARequestToTheListener) {
+cma::PortRequest port_at(const char* address, std::uint16_t port) {
+  cma::PortRequest request;
+  request.source = {Family::inet, *IpAddress::parse(address), port, 0, 0};
+  return request;
+}
+
+// The next request that the agent relays comes from localhost.
+bool takes_relayed_request(Client& client) {
+  bool taken = false;
+  client.set_relay([&taken](const fabric::InDatagram& datagram) {
+    const auto packet = roce::decode(datagram);
+    taken = packet && datagram.source == localhost;
+  });
+  if (!readable(client.poll_fd())) return false;
+  client.poll();
+  return taken;
+}
+
+bool is_request(const std::optional<ArrivedMad>& mad) {
+  return mad && std::holds_alternative<cm::Req>(mad->message.body);
+}
+
+std::uint64_t relayed_by_the_agent() {
+  const auto report = query_host();
+  for (const NamedCount& count : report ? report->agent_counters : std::vector<NamedCount>()) {
+    if (count.group == "doorman" && count.name == "received") return count.value;
+  }
+  return ~std::uint64_t{0};
+}
+
+TEST(Client, AListenersRequestsPassTheAgentBy) {
   HW_RUN_IN_NETNS([]() -> std::string {
     auto server = Client::connect({});
     auto client = Client::connect({});
@@ -105,20 +136,66 @@ TEST(Client, RelaysARequestToTheListener) {
     const auto binding = (*server)->ports().bind(tcp_port(7471));
     HW_EXPECT(binding && binding->port == 7471);
     HW_EXPECT((*server)->ports().listen(binding->handle));
-    std::vector<IpAddress> sources;
-    (*server)->set_relay([&sources](const fabric::InDatagram& datagram) {
-      if (roce::decode(datagram)) sources.push_back(datagram.source);
-    });
     const auto id = (*client)->comm_ids().allocate();
     HW_EXPECT(id);
     send_request(**client, 7471, *id);
-    HW_EXPECT(readable((*server)->poll_fd()));
-    (*server)->poll();
-    HW_EXPECT(sources == std::vector{localhost});
+    HW_EXPECT(is_request(next_mad((*server)->fabric())));
+    HW_EXPECT(relayed_by_the_agent() == 0);
     (*server)->ports().unlisten(binding->handle);
     send_request(**client, 7471, *id);
     const auto mad = next_mad((*client)->fabric());
     HW_EXPECT(mad && std::holds_alternative<cm::Rej>(mad->message.body));
+    // Another process listens: whoever was told that it does finds it, and not the first.
+    (*server)->ports().release(binding->handle);
+    const auto second = (*client)->ports().bind(tcp_port(7471));
+    HW_EXPECT(second && (*client)->ports().listen(second->handle));
+    send_request(**server, 7471, *id);
+    HW_EXPECT(is_request(next_mad((*client)->fabric())));
+    return {};
+  });
+}
+
+TEST(Client, RelaysARequestToTheListenerAtItsAddress) {
+  HW_RUN_IN_NETNS([]() -> std::string {
+    auto one = Client::connect({});
+    auto two = Client::connect({});
+    HW_EXPECT(one && two);
+    const auto at_one = (*one)->ports().bind(port_at("10.0.0.1", 7471));
+    const auto at_two = (*two)->ports().bind(port_at("10.0.0.2", 7471));
+    HW_EXPECT(at_one && at_two);
+    HW_EXPECT((*one)->ports().listen(at_one->handle) && (*two)->ports().listen(at_two->handle));
+    send_request(**one, 7471, CommId(1), *IpAddress::parse("10.0.0.2"));
+    HW_EXPECT(takes_relayed_request(**two));
+    send_request(**two, 7471, CommId(2), *IpAddress::parse("10.0.0.1"));
+    HW_EXPECT(takes_relayed_request(**one));
+    (*one)->ports().release(at_one->handle);  // now one listens alone
+    send_request(**one, 7471, CommId(3), *IpAddress::parse("10.0.0.2"));
+    HW_EXPECT(is_request(next_mad((*two)->fabric())));
+    return {};
+  });
+}
+
+// The second listener would take a duplicate for a new request.
+TEST(Client, ADuplicateReachesTheProcessThatTookTheFirstAndListensNoMore) {
+  HW_RUN_IN_NETNS([]() -> std::string {
+    auto first = Client::connect({});
+    auto second = Client::connect({});
+    HW_EXPECT(first && second);
+    const auto binding = (*first)->ports().bind(tcp_port(7471));
+    HW_EXPECT(binding && (*first)->ports().listen(binding->handle));
+    cm::LedgerRecord* record = (*first)->ledger().allocate();
+    cm::update(record, [](cm::LedgerRecord& r) {
+      r.port_space = static_cast<std::uint16_t>(cma::PortSpace::tcp);
+      r.source_port = 7471;
+      r.cm_state = static_cast<std::uint8_t>(cm::State::rep_sent);
+      r.remote_comm_id = 99;
+      r.remote_guid = request_for(7471, CommId(99)).local_ca_guid.value;
+    });
+    (*first)->ports().release(binding->handle);
+    const auto next = (*second)->ports().bind(tcp_port(7471));
+    HW_EXPECT(next && (*second)->ports().listen(next->handle));
+    send_request(**second, 7471, CommId(99));
+    HW_EXPECT(takes_relayed_request(**first));
     return {};
   });
 }

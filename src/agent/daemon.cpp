@@ -95,6 +95,7 @@ int Daemon::loop() {
       dispatch(static_cast<Source>(event.data.u64 >> 32), static_cast<std::uint32_t>(event.data.u64), event.events);
     }
     on_time(world_.now());
+    steer_to_listeners();
   }
   return 0;
 }
@@ -182,7 +183,9 @@ void Daemon::adopt(SocketGroup group, rt::Time now) {
     Process& kept = processes_.emplace(slot, std::move(process)).first->second;
     connections_.add(slot, *kept.ledger);
     // Of a process in another pid namespace nothing can be seen: it has until the end of the restoring to come back.
-    if (state == LeaseState::dead || (kept.pid > 0 && !watch(kept))) bury(slot);
+    auto pidfd = pidfd_of(kept.pid);
+    if (pidfd) watch(kept, std::move(*pidfd));
+    if (state == LeaseState::dead || (kept.pid > 0 && !pidfd)) bury(slot);
   }
   steer();
 }
@@ -224,7 +227,40 @@ void Daemon::give_up_adopting() {
 }
 
 void Daemon::steer() {
-  if (auto status = group_->steer(); !status) log::error("cannot steer UDP port 4791: {}", status.error().message());
+  if (auto status = group_->steer(direct_); !status)
+    log::error("cannot steer UDP port 4791: {}", status.error().message());
+}
+
+// Once a turn, however many have begun or ceased to listen in it; not before all listeners have come back.
+void Daemon::steer_to_listeners() {
+  if (!group_ || restoring_ || !ports_.listeners_changed()) return;
+  ports_.settle();
+  direct_ = direct_services();
+  steer();
+  for (const Answer& answer : std::exchange(answers_, {})) {
+    if (const auto session = sessions_.find(answer.session); session != sessions_.end()) {
+      reply(session->second, answer.sequence, answer.error);
+    }
+  }
+}
+
+// A request may be the duplicate of one that another process has taken, which then ceased to listen. As long as another
+// has an id on that port, the doorman decides whose a request is.
+std::vector<ServiceOwner> Daemon::direct_services() const {
+  std::vector<ServiceOwner> services = ports_.sole_listeners();
+  if (services.empty()) return services;
+  std::set<std::uint32_t> shared;
+  cm::LedgerRecord record{};
+  for (const auto& [slot, process] : processes_) {
+    for (std::uint32_t i = 0; i < process.ledger->size(); ++i) {
+      if (!process.ledger->read(i, record)) continue;
+      const std::uint32_t service = std::uint32_t{record.port_space} << 16 | record.source_port;
+      const auto found = std::ranges::lower_bound(services, service, {}, &ServiceOwner::service);
+      if (found != services.end() && found->service == service && found->slot != slot) shared.insert(service);
+    }
+  }
+  std::erase_if(services, [&shared](const ServiceOwner& owner) { return shared.contains(owner.service); });
+  return services;
 }
 
 // ---- processes
@@ -249,17 +285,14 @@ Result<std::uint32_t> Daemon::new_slot(const Peer& peer, const std::string& prog
   process.ledger = std::make_unique<LedgerView>(std::move(*ledger));
   Process& kept = processes_.insert_or_assign(*slot, std::move(process)).first->second;
   connections_.add(*slot, *kept.ledger);
-  (void)watch(kept);  // without a pidfd the end of the session tells
   steer();
   return *slot;
 }
 
-Status Daemon::watch(Process& process) {
-  if (process.pid <= 0) return fail(ESRCH);  // a process of another pid namespace
-  process.pidfd = Descriptor(static_cast<int>(syscall(SYS_pidfd_open, process.pid, 0)));
-  if (!process.pidfd) return fail(errno);
+// The end of its session tells of most ends, but a child that it made may hold that open.
+void Daemon::watch(Process& process, Descriptor pidfd) {
+  process.pidfd = std::move(pidfd);
   subscribe(Source::process, process.slot, process.pidfd.get(), EPOLLIN);
-  return {};
 }
 
 Result<Descriptor> Daemon::open_event_channel(Process& process) {
@@ -313,7 +346,10 @@ void Daemon::read_grave(std::uint32_t slot) {
   if (grave == graves_.end()) return;
   std::array<fabric::InDatagram, 32> batch;
   const std::size_t n = grave->second->receive(batch);
-  for (std::size_t i = 0; i < n; ++i) undertaker_->on_datagram(slot, batch[i]);
+  for (std::size_t i = 0; i < n; ++i) {
+    // Requests were steered to a listener that is dead now: perhaps another one listens.
+    if (!undertaker_->on_datagram(slot, batch[i])) doorman_->on_datagram(batch[i], world_.now());
+  }
 }
 
 bool Daemon::relay(std::uint32_t slot, const fabric::InDatagram& datagram) {

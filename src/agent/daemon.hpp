@@ -78,6 +78,7 @@ class Daemon {
   void on_resumed(Session& session, MessageReader& reader);
   void on_lease_chunk(Session& session, MessageReader& reader);
   void on_port_message(Session& session, MessageReader& reader);
+  void on_restore(Session& session, MessageReader& reader);
   void on_bind(Session& session, MessageReader& reader);
   void on_query(Session& session, MessageReader& reader);
   void send_counters(Session& session, std::uint32_t sequence, pid_t pid, const std::vector<NamedCount>& counts);
@@ -88,11 +89,13 @@ class Daemon {
 
   // Slots and processes.
   [[nodiscard]] Result<std::uint32_t> new_slot(const Peer& peer, const std::string& program);
-  [[nodiscard]] Status watch(Process& process);
+  void watch(Process& process, Descriptor pidfd);
   [[nodiscard]] Result<Descriptor> open_event_channel(Process& process);
   void bury(std::uint32_t slot);
   void inter(std::uint32_t slot, rt::Time now);
   void steer();
+  void steer_to_listeners();
+  [[nodiscard]] std::vector<ServiceOwner> direct_services() const;
 
   // Succession.
   void serve(SocketGroup group);
@@ -123,7 +126,16 @@ class Daemon {
   rt::Time restoring_until_ = rt::time_never;  // waiting for processes to say what they have
   bool restoring_ = false;
   rt::Time idle_since_ = rt::Time();
-  std::string why_not_;  // why there is no group
+  // Answers that must not be given before the kernel steers requests as they say: it does at the end of a turn of
+  // loop().
+  struct Answer {
+    std::uint64_t session{};
+    std::uint32_t sequence{};
+    int error{};
+  };
+  std::vector<Answer> answers_;
+  std::vector<ServiceOwner> direct_;  // listeners whose requests need no doorman
+  std::string why_not_;               // why there is no group
 
   static std::pair<std::uint16_t, std::uint16_t> local_port_range();
 };

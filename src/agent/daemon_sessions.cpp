@@ -77,6 +77,7 @@ void Daemon::on_message(Session& session, std::span<std::byte> message, std::vec
   if (session.slot == 0) return end_session(session.id);  // everything else is for those who have introduced themselves
   switch (reader->type()) {
     case MessageType::resumed: return on_resumed(session, *reader);
+    case MessageType::restore: return on_restore(session, *reader);
     case MessageType::lease_chunk: return on_lease_chunk(session, *reader);
     case MessageType::bind: return on_bind(session, *reader);
     case MessageType::listen:
@@ -100,6 +101,7 @@ void Daemon::on_hello(Session& session, MessageReader& reader) {
   Process& process = processes_.at(*slot);
   process.session = session.id;
   session.slot = *slot;
+  if (auto pidfd = pidfd_of_peer(session.channel.get())) watch(process, std::move(*pidfd));
   auto event = open_event_channel(process);
   if (!event) return end_session(session.id);
   MessageWriter welcome(MessageType::reply, reader.sequence());
@@ -135,6 +137,9 @@ void Daemon::on_resume(Session& session, MessageReader& reader, std::vector<Desc
   process.session = session.id;
   process.program = program;
   session.slot = slot;
+  if (!process.pidfd) {
+    if (auto pidfd = pidfd_of_peer(session.channel.get())) watch(process, std::move(*pidfd));
+  }
   auto event = open_event_channel(process);
   if (!event) return end_session(session.id);
   MessageWriter welcome(MessageType::reply, reader.sequence());
@@ -159,15 +164,21 @@ void Daemon::on_lease_chunk(Session& session, MessageReader& reader) {
   send(session, answer.put<std::int32_t>(0).put(*chunk));
 }
 
+// As many bindings as fit into a message, as an earlier agent granted them.
+void Daemon::on_restore(Session& session, MessageReader& reader) {
+  while (!reader.complete()) {
+    const auto handle = reader.get<std::uint64_t>();
+    const bool listening = reader.get<std::uint8_t>() != 0;
+    const cma::PortRequest request = reader.port_request();
+    if (!reader.good()) return end_session(session.id);
+    (void)ports_.restore(session.slot, handle, request, listening);
+  }
+}
+
 void Daemon::on_bind(Session& session, MessageReader& reader) {
   const auto handle = reader.get<std::uint64_t>();
-  const auto flags = reader.get<std::uint8_t>();
   const cma::PortRequest request = reader.port_request();
   if (!reader.complete()) return end_session(session.id);
-  if ((flags & bind_restore) != 0) {
-    return reply(session, reader.sequence(),
-                 errno_of(ports_.restore(session.slot, handle, request, (flags & bind_listening) != 0)));
-  }
   const auto port = ports_.bind(session.slot, handle, request);
   if (!port) return reply(session, reader.sequence(), errno_of(port));
   MessageWriter answer(MessageType::reply, reader.sequence());
@@ -186,7 +197,10 @@ void Daemon::on_port_message(Session& session, MessageReader& reader) {
     case MessageType::set_reuse: status = ports_.set_reuse(session.slot, handle, reuse); break;
     default: status = ports_.release(session.slot, handle); break;
   }
-  if (type != MessageType::release_quietly) reply(session, reader.sequence(), errno_of(status));
+  if (type == MessageType::release_quietly) return;
+  // Whoever is told that a listener is gone may start another.
+  if (ports_.listeners_changed()) return answers_.push_back({session.id, reader.sequence(), errno_of(status)});
+  reply(session, reader.sequence(), errno_of(status));
 }
 
 void Daemon::on_query(Session& session, MessageReader& reader) {
@@ -244,7 +258,9 @@ std::vector<NamedCount> Daemon::own_counts() const {
           {"undertaker", "given up", grave.given_up},
           {"steering", "programs attached", group_->steering().attached},
           {"steering", "instructions", group_->steering().instructions},
-          {"steering", "runs left out", group_->steering().runs_left_out}};
+          {"steering", "services", group_->steering().services},
+          {"steering", "runs left out", group_->steering().runs_left_out},
+          {"steering", "services left out", group_->steering().services_left_out}};
 }
 
 void Daemon::reply(Session& session, std::uint32_t sequence, int error, std::string_view explanation) {

@@ -1,5 +1,7 @@
 #include "agent/port_registry.hpp"
 
+#include <algorithm>
+
 namespace hawser::agent {
 namespace {
 
@@ -26,6 +28,7 @@ Result<std::uint16_t> PortRegistry::bind(std::uint32_t slot, std::uint64_t handl
   Binding binding{granted->handle, request, false};
   binding.request.source.port = granted->port;
   bindings_.emplace(Name{slot, handle}, binding);
+  ports_.emplace(Service{request.space, granted->port}, Name{slot, handle});
   return granted->port;
 }
 
@@ -38,11 +41,10 @@ Status PortRegistry::restore(std::uint32_t slot, std::uint64_t handle, const cma
   lenient.reuse = true;
   lenient.may_bind_privileged = true;
   std::vector<Binding*> neighbours;
-  for (auto& [name, other] : bindings_) {
-    if (other.arbiter_handle == 0 || other.request.space != request.space ||
-        other.request.source.port != request.source.port || other.listening) {
-      continue;
-    }
+  const auto [first, last] = ports_.equal_range({request.space, request.source.port});
+  for (auto at = first; at != last; ++at) {
+    Binding& other = bindings_.at(at->second);
+    if (other.arbiter_handle == 0 || other.listening) continue;
     neighbours.push_back(&other);
     (void)arbiter_.set_reuse(other.arbiter_handle, true);
   }
@@ -55,6 +57,7 @@ Status PortRegistry::restore(std::uint32_t slot, std::uint64_t handle, const cma
   }
   const Name name{slot, handle};
   Binding& kept = bindings_.emplace(name, binding).first->second;
+  ports_.emplace(Service{request.space, request.source.port}, name);
   if (listening) start_listening(name, kept);
   return {};
 }
@@ -73,18 +76,21 @@ Status PortRegistry::listen(std::uint32_t slot, std::uint64_t handle) {
 
 void PortRegistry::start_listening(const Name& name, Binding& binding) {
   binding.listening = true;
+  listeners_changed_ = true;
   listeners_.emplace(Service{binding.request.space, binding.request.source.port}, name);
 }
 
 void PortRegistry::stop_listening(const Name& name, Binding& binding) {
   if (!binding.listening) return;
   binding.listening = false;
-  const auto [first, last] = listeners_.equal_range({binding.request.space, binding.request.source.port});
-  for (auto at = first; at != last; ++at) {
-    if (at->second != name) continue;
-    listeners_.erase(at);
-    return;
-  }
+  listeners_changed_ = true;
+  erase(listeners_, binding, name);
+}
+
+void PortRegistry::erase(std::multimap<Service, Name>& from, const Binding& binding, const Name& name) {
+  const auto [first, last] = from.equal_range({binding.request.space, binding.request.source.port});
+  const auto found = std::find_if(first, last, [&name](const auto& entry) { return entry.second == name; });
+  if (found != last) from.erase(found);
 }
 
 Status PortRegistry::unlisten(std::uint32_t slot, std::uint64_t handle) {
@@ -110,6 +116,7 @@ Status PortRegistry::release(std::uint32_t slot, std::uint64_t handle) {
   if (binding == nullptr) return fail(EINVAL);
   stop_listening({slot, handle}, *binding);
   if (binding->arbiter_handle != 0) arbiter_.release(binding->arbiter_handle);
+  erase(ports_, *binding, {slot, handle});
   bindings_.erase({slot, handle});
   return {};
 }
@@ -120,6 +127,18 @@ void PortRegistry::release_all(std::uint32_t slot) {
     ++at;
     (void)release(slot, handle);
   }
+}
+
+std::vector<ServiceOwner> PortRegistry::sole_listeners() const {
+  std::vector<ServiceOwner> services;
+  for (auto at = listeners_.begin(); at != listeners_.end();) {
+    const Service service = at->first;
+    const std::uint32_t slot = at->second.first;
+    bool alone = true;
+    for (; at != listeners_.end() && at->first == service; ++at) alone = alone && at->second.first == slot;
+    if (alone) services.push_back({static_cast<std::uint32_t>(service.first) << 16 | service.second, slot});
+  }
+  return services;
 }
 
 std::optional<std::uint32_t> PortRegistry::listener(ServiceId service, const IpAddress& destination) const {

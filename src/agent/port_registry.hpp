@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "agent/steering.hpp"
 #include "base/ip.hpp"
 #include "base/types.hpp"
 #include "cma/port_arbiter.hpp"
@@ -27,6 +28,12 @@ class PortRegistry {
   Status release(std::uint32_t slot, std::uint64_t handle);
   void release_all(std::uint32_t slot);
 
+  // The services that one process alone listens for, at whatever address; sorted.
+  [[nodiscard]] std::vector<ServiceOwner> sole_listeners() const;
+  // Whether somebody began or ceased to listen since the last call of settle().
+  [[nodiscard]] bool listeners_changed() const { return listeners_changed_; }
+  void settle() { listeners_changed_ = false; }
+
   // Who listens for this service id: the one whose address matches best; if nobody's does, anybody who listens on the
   // port at another address (that process then rejects with 28, as the kernel would [spec 5.6]).
   [[nodiscard]] std::optional<std::uint32_t> listener(ServiceId service, const IpAddress& destination) const;
@@ -40,13 +47,16 @@ class PortRegistry {
   };
   using Service = std::pair<cma::PortSpace, std::uint16_t>;
 
+  static void erase(std::multimap<Service, Name>& from, const Binding& binding, const Name& name);
   Binding* find(std::uint32_t slot, std::uint64_t handle);
   void stop_listening(const Name& name, Binding& binding);
   void start_listening(const Name& name, Binding& binding);
 
   cma::PortArbiter& arbiter_;
   std::map<Name, Binding> bindings_;
-  std::multimap<Service, Name> listeners_;
+  std::multimap<Service, Name> ports_;      // of every binding
+  std::multimap<Service, Name> listeners_;  // of those that listen
+  bool listeners_changed_ = false;
 };
 
 }  // namespace hawser::agent

@@ -31,7 +31,7 @@ enum class MessageType : std::uint16_t {
   resume = 2,            // slot, program; descriptors: the flight's two ends → host identity; descriptor: event channel
   resumed = 3,           // bindings are restored
   lease_chunk = 4,       // → chunk
-  bind = 5,              // handle, BindFlags, PortRequest → port
+  bind = 5,              // handle, PortRequest → port
   listen = 6,            // handle
   unlisten = 7,          // handle
   set_reuse = 8,         // handle, reuse
@@ -39,6 +39,7 @@ enum class MessageType : std::uint16_t {
   release_quietly = 10,  // handle; no reply
   goodbye = 11,          // no reply
   query = 12,            // → report_process…, report_counters…, report_id…, report_end
+  restore = 13,          // between resume and resumed: (handle, listening, PortRequest)…; no reply
   // Of the agent.
   reply = 100,            // errno (0: success), then what the request says
   relay = 101,            // on the event channel: a datagram with its original addresses
@@ -56,11 +57,6 @@ enum WelcomeDescriptors : std::size_t {
   welcome_flight_in = 3,   // the end of the flight that descriptors are put into
   welcome_flight_out = 4,  // the end where they wait for a successor
   welcome_descriptors = 5,
-};
-
-enum BindFlags : std::uint8_t {
-  bind_restore = 1,    // after a succession: the binding exists, the agent just does not know it yet
-  bind_listening = 2,  // with bind_restore: it listens
 };
 
 class MessageWriter {

@@ -18,6 +18,8 @@ namespace {
 
 // An agent may leave, be killed, or lose the race for the name just when we turn to it.
 constexpr int attempts = 50;
+constexpr std::size_t restored_per_message = 100;  // of 68 bytes
+static_assert(restored_per_message * 68 + 8 <= message_bytes_max);
 
 void pause_before(int attempt) {
   if (attempt > 0) (void)::poll(nullptr, 0, std::min(attempt, 20));
@@ -157,11 +159,14 @@ Status Session::resume_once() {
   if (!answer) return fail(answer.error());
   if (answer->descriptors.size() != 1) return fail(EPROTO);
   Descriptor event = std::move(answer->descriptors[0]);
-  for (const auto& [handle, binding] : bindings_) {
-    const std::uint8_t flags = bind_restore | (binding.listening ? bind_listening : 0);
-    auto restored =
-        exchange(MessageType::bind, [&](MessageWriter& m) { m.put(handle).put(flags).port_request(binding.request); });
-    if (!restored && errno_of(restored) == ECONNRESET) return fail(ECONNRESET);
+  // No answers are awaited: ten thousand bindings must be there before the agent's patience ends.
+  for (auto next = bindings_.begin(); next != bindings_.end();) {
+    MessageWriter message(MessageType::restore, ++sequence_);
+    for (std::size_t n = 0; n < restored_per_message && next != bindings_.end(); ++n, ++next) {
+      const auto& [handle, binding] = *next;
+      message.put(handle).put(static_cast<std::uint8_t>(binding.listening)).port_request(binding.request);
+    }
+    if (!send_message(channel_.get(), message.bytes())) return fail(ECONNRESET);
   }
   if (auto done = exchange(MessageType::resumed, [](MessageWriter&) {}); !done) return fail(done.error());
   set_event_channel(std::move(event));

@@ -100,14 +100,18 @@ Status SocketGroup::grow() {
   return put_in_flight(flight_in(), message, descriptors);
 }
 
-Status SocketGroup::steer() {
+Status SocketGroup::steer(std::span<const ServiceOwner> services) {
   const std::vector<ChunkRun> runs = leases_.runs();
   // The kernel limits a program's size by net.core.optmem_max as well.
   for (std::size_t instructions = 4096; instructions >= 64; instructions /= 2) {
-    SteeringProgram program = compile_steering(runs, instructions);
+    SteeringProgram program = compile_steering(runs, services, instructions);
     const sock_fprog code{static_cast<unsigned short>(program.code.size()), program.code.data()};
     if (setsockopt(socket(0), SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &code, sizeof code) == 0) {
-      steering_ = {steering_.attached + 1, program.code.size(), program.runs_left_out};
+      steering_ = {.attached = steering_.attached + 1,
+                   .instructions = program.code.size(),
+                   .services = services.size() - program.services_left_out,
+                   .runs_left_out = program.runs_left_out,
+                   .services_left_out = program.services_left_out};
       if (program.runs_left_out != 0) log::debug("{} lease runs are not steered but relayed", program.runs_left_out);
       return {};
     }

@@ -18,7 +18,7 @@ inline constexpr std::uint32_t sockets_per_step = 4;  // a group has a multiple 
 
 struct SteeringReport {
   std::uint64_t attached{};  // programs so far
-  std::uint64_t instructions{}, runs_left_out{};
+  std::uint64_t instructions{}, services{}, runs_left_out{}, services_left_out{};
 };
 
 class SocketGroup {
@@ -38,8 +38,8 @@ class SocketGroup {
   [[nodiscard]] LeaseTable& leases() { return leases_; }
   [[nodiscard]] const LeaseTable& leases() const { return leases_; }
 
-  // Makes the kernel steer as the leases say.
-  [[nodiscard]] Status steer();
+  // Makes the kernel steer as the leases say, and requests for these services to their listeners.
+  [[nodiscard]] Status steer(std::span<const ServiceOwner> services = {});
   [[nodiscard]] const SteeringReport& steering() const { return steering_; }
   // Throws away what waits in a slot's socket.
   void drain(std::uint32_t slot);

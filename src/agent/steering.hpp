@@ -25,13 +25,22 @@ struct ChunkRun {
   bool operator==(const ChunkRun&) const = default;
 };
 
-struct SteeringProgram {
-  std::vector<sock_filter> code;
-  std::size_t runs_left_out{};  // those did not fit: the agent gets their datagrams and relays them
+// Requests for this service (the lower half of its id; the upper is 0) go to `slot`, past the agent.
+struct ServiceOwner {
+  std::uint32_t service{};
+  std::uint32_t slot{};
+  bool operator==(const ServiceOwner&) const = default;
 };
 
-// `runs` are sorted and disjoint; every slot in them must be an index of the group (else the kernel falls back to a
-// hash). What belongs to no run goes to slot 0.
-[[nodiscard]] SteeringProgram compile_steering(std::span<const ChunkRun> runs, std::size_t instructions_max = 4096);
+struct SteeringProgram {
+  std::vector<sock_filter> code;
+  // Those did not fit: the agent gets their datagrams and relays them.
+  std::size_t runs_left_out{}, services_left_out{};
+};
+
+// `runs` are sorted and disjoint, `services` sorted and different; every slot in them must be an index of the group
+// (else the kernel falls back to a hash). What belongs to none of them goes to slot 0.
+[[nodiscard]] SteeringProgram compile_steering(std::span<const ChunkRun> runs, std::span<const ServiceOwner> services,
+                                               std::size_t instructions_max = 4096);
 
 }  // namespace hawser::agent

@@ -79,7 +79,7 @@ std::uint32_t owner(std::span<const ChunkRun> runs, std::uint32_t chunk) {
 }
 
 TEST(Steering, GivesQpnsToTheirChunksOwner) {
-  const auto program = compile_steering(three_owners);
+  const auto program = compile_steering(three_owners, {});
   EXPECT_EQ(program.runs_left_out, 0U);
   for (std::uint32_t chunk = 0; chunk < chunk_count; ++chunk) {
     for (const std::uint32_t low : {2U, 0x800U, 0xFFEU}) {
@@ -89,7 +89,7 @@ TEST(Steering, GivesQpnsToTheirChunksOwner) {
 }
 
 TEST(Steering, GivesMessagesToTheOwnerOfTheReceiversId) {
-  const auto program = compile_steering(three_owners);
+  const auto program = compile_steering(three_owners, {});
   const std::uint32_t mine = 100U << 20 | 5, other = 2U << 20 | 9;
   for (const std::uint16_t attribute :
        std::initializer_list<std::uint16_t>{0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x19, 0x1A}) {
@@ -103,7 +103,7 @@ TEST(Steering, GivesMessagesToTheOwnerOfTheReceiversId) {
 }
 
 TEST(Steering, GivesTheRestToTheAgent) {
-  const auto program = compile_steering(three_owners);
+  const auto program = compile_steering(three_owners, {});
   const std::uint32_t mine = 100U << 20 | 5;
   EXPECT_EQ(interpret(program.code, to_qpn(0)), 0U);
   EXPECT_EQ(interpret(program.code, to_qpn(0xFFFFFF)), 0U);
@@ -130,20 +130,80 @@ TEST(Steering, HoldsSeveralHundredProcesses) {
     chunk += length + static_cast<std::uint32_t>(random() % 4);
   }
   ASSERT_EQ(runs.size(), 600U);
-  const auto program = compile_steering(runs);
+  const auto program = compile_steering(runs, {});
   EXPECT_LE(program.code.size(), 4096U);
   EXPECT_EQ(program.runs_left_out, 0U);
   for (std::uint32_t chunk = 0; chunk < chunk_count; ++chunk) {
     ASSERT_EQ(interpret(program.code, to_qpn(chunk << 12 | 7)), owner(runs, chunk)) << chunk;
   }
   // Too small for all: some are left to the agent, none is given to somebody else.
-  const auto small = compile_steering(runs, 256);
+  const auto small = compile_steering(runs, {}, 256);
   EXPECT_LE(small.code.size(), 256U);
   EXPECT_GT(small.runs_left_out, 0U);
   for (std::uint32_t chunk = 0; chunk < chunk_count; ++chunk) {
     const std::uint32_t slot = interpret(small.code, to_qpn(chunk << 12 | 7));
     ASSERT_TRUE(slot == 0 || slot == owner(runs, chunk)) << chunk;
   }
+}
+
+Datagram request(std::uint16_t attribute, std::uint32_t service, std::uint32_t upper_half = 0) {
+  Datagram data = mad(attribute, 0x12345678, 0);
+  put(data, 52, upper_half);
+  put(data, 56, service);
+  return data;
+}
+
+TEST(Steering, GivesRequestsToTheOnlyListener) {
+  const std::vector<ServiceOwner> services{{0x01061D2F, 1}, {0x01061D30, 2}, {0x01061D32, 2}, {0x01111D2F, 3}};
+  const auto program = compile_steering(three_owners, services);
+  EXPECT_EQ(program.services_left_out, 0U);
+  for (const std::uint16_t attribute : std::initializer_list<std::uint16_t>{0x10, 0x17}) {
+    EXPECT_EQ(interpret(program.code, request(attribute, 0x01061D2E)), 0U);
+    EXPECT_EQ(interpret(program.code, request(attribute, 0x01061D2F)), 1U);
+    EXPECT_EQ(interpret(program.code, request(attribute, 0x01061D30)), 2U);
+    EXPECT_EQ(interpret(program.code, request(attribute, 0x01061D31)), 0U);
+    EXPECT_EQ(interpret(program.code, request(attribute, 0x01061D32)), 2U);
+    EXPECT_EQ(interpret(program.code, request(attribute, 0x01111D2F)), 3U);
+    EXPECT_EQ(interpret(program.code, request(attribute, 0xFFFFFFFF)), 0U);
+    EXPECT_EQ(interpret(program.code, request(attribute, 0x01061D2F, 1)), 0U);  // another service: ids have 64 bits
+    const Datagram whole = request(attribute, 0x01061D2F);
+    for (std::size_t size = 0; size < 60; ++size) {
+      EXPECT_EQ(interpret(program.code, std::span(whole).first(size)), 0U) << size;
+    }
+  }
+  // What is no request is looked at as before.
+  EXPECT_EQ(interpret(program.code, request(0x11, 0x01061D2F)), 0U);
+  for (std::uint32_t chunk = 0; chunk < chunk_count; ++chunk) {
+    ASSERT_EQ(interpret(program.code, to_qpn(chunk << 12 | 7)), owner(three_owners, chunk)) << chunk;
+  }
+}
+
+TEST(Steering, HoldsThreeHundredListenersBesideTheirProcesses) {
+  std::vector<ChunkRun> runs;
+  std::vector<ServiceOwner> services;
+  for (std::uint32_t n = 0; n < 300; ++n) {
+    runs.push_back({1 + 3 * n, 1 + 3 * n, n + 1});
+    services.push_back({0x01060000 + 7 * n, n + 1});
+  }
+  const auto program = compile_steering(runs, services);
+  EXPECT_LE(program.code.size(), 4096U);
+  EXPECT_EQ(program.services_left_out + program.runs_left_out, 0U);
+  for (std::uint32_t n = 0; n < 300; ++n) {
+    ASSERT_EQ(interpret(program.code, request(0x10, 0x01060000 + 7 * n)), n + 1);
+    ASSERT_EQ(interpret(program.code, request(0x10, 0x01060001 + 7 * n)), 0U);
+  }
+  // Too small for all: listeners go first, they have the agent.
+  const auto small = compile_steering(runs, services, 2048);
+  EXPECT_LE(small.code.size(), 2048U);
+  EXPECT_GT(small.services_left_out, 0U);
+  EXPECT_EQ(small.runs_left_out, 0U);
+  for (std::uint32_t n = 0; n < 300; ++n) {
+    const std::uint32_t slot = interpret(small.code, request(0x10, 0x01060000 + 7 * n));
+    ASSERT_TRUE(slot == 0 || slot == n + 1) << n;
+  }
+  const auto tiny = compile_steering(runs, services, 64);
+  EXPECT_LE(tiny.code.size(), 64U);
+  EXPECT_EQ(tiny.services_left_out, 300U);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -137,6 +138,40 @@ TEST(Death, OfAProcessDisconnectsAndFreesItsPorts) {
   });
 }
 
+// A child that nobody told of fork() holds a copy of everything: the end of the connections does not come.
+TEST(Death, OfAProcessIsNoticedWhileAChildOfItsLives) {
+  HW_RUN_IN_NETNS([]() -> std::string {
+    auto us = Client::connect({});
+    HW_EXPECT(us);
+    std::array<int, 2> until{}, ready{};
+    HW_EXPECT(pipe(until.data()) == 0 && pipe(ready.data()) == 0);
+    const pid_t victim = fork();
+    if (victim == 0) {
+      auto client = Client::connect({.daemon_path = {}, .program = "victim"});
+      if (!client || !(*client)->ports().bind(tcp_port(7471))) _exit(1);
+      const long child = syscall(SYS_clone, SIGCHLD, nullptr, nullptr, nullptr, nullptr);  // runs no atfork handler
+      char byte = 'r';
+      if (child == 0) {
+        close(until[1]);
+        (void)!read(until[0], &byte, 1);  // until the test is over
+        _exit(0);
+      }
+      (void)!write(ready[1], &byte, 1);
+      for (;;) pause();
+    }
+    char byte = 0;
+    HW_EXPECT(readable(ready[0]) && read(ready[0], &byte, 1) == 1);
+    HW_EXPECT(query_host()->processes.size() == 2);
+    HW_EXPECT(!(*us)->ports().bind(tcp_port(7471)));
+    kill(victim, SIGKILL);
+    waitpid(victim, nullptr, 0);
+    HW_EXPECT(eventually([&us] { return (*us)->ports().bind(tcp_port(7471)).has_value(); }));
+    HW_EXPECT(query_host()->processes.size() == 1);
+    close(until[1]);
+    return {};
+  });
+}
+
 TEST(Death, OfAProcessRejectsWhatWasUnderWay) {
   HW_RUN_IN_NETNS([]() -> std::string {
     auto us = Client::connect({});
@@ -191,12 +226,26 @@ TEST(Death, OfTheAgentLosesNothing) {
     request.service_id = ServiceId(0x01061d2f);  // 7471
     request.local_ca_guid = Guid(1);
     request.primary.remote_gid = localhost;
-    bool relayed = false;
-    (*b)->set_relay([&relayed](const fabric::InDatagram&) { relayed = true; });
     send_mad((*c)->fabric(), {localhost, localhost, 0, 0, 64}, cm::encode({0, 0, 1, 0}, request));
-    HW_EXPECT(readable((*b)->poll_fd()));
-    (*b)->poll();
-    HW_EXPECT(relayed);
+    HW_EXPECT(receives<cm::Req>(**b));
+    return {};
+  });
+}
+
+TEST(Death, OfTheAgentKeepsTenThousandPorts) {
+  HW_RUN_IN_NETNS([]() -> std::string {
+    constexpr std::uint16_t first = 20'000, last = 29'999;
+    auto a = Client::connect({});
+    auto b = Client::connect({});
+    HW_EXPECT(a && b);
+    for (std::uint16_t port = first; port <= last; ++port) HW_EXPECT((*a)->ports().bind(tcp_port(port)));
+    const auto before = query_host();
+    HW_EXPECT(before);
+    kill(before->agent_pid, SIGKILL);
+    HW_EXPECT(readable((*a)->poll_fd()));
+    (*a)->poll();
+    for (std::uint16_t port = first; port <= last; ++port) HW_EXPECT(!(*b)->ports().bind(tcp_port(port)));
+    HW_EXPECT((*b)->ports().bind(tcp_port(last + 1)));
     return {};
   });
 }
@@ -272,7 +321,7 @@ TEST(Hostile, BytesDoNotHurtTheAgent) {
       auto channel = connect_to_agent();
       HW_EXPECT(channel);
       for (int i = 0; i < 5; ++i) {
-        constexpr std::array<std::uint16_t, 14> types{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 100, 999};
+        constexpr std::array<std::uint16_t, 15> types{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 100, 999};
         MessageWriter message(static_cast<MessageType>(types[random() % types.size()]), 1);
         // Half of them introduce themselves properly first, so that what follows is looked at.
         if (i == 0 && round % 2 == 0) message = std::move(MessageWriter(MessageType::hello, 1).text("x"));

@@ -147,12 +147,17 @@ void Undertaker::on_time(rt::Time now) {
   }
 }
 
-void Undertaker::on_datagram(std::uint32_t slot, const fabric::InDatagram& datagram) {
+bool Undertaker::on_datagram(std::uint32_t slot, const fabric::InDatagram& datagram) {
   const auto estate = estates_.find(slot);
   const auto packet = roce::decode(datagram);
-  if (estate == estates_.end() || !packet) return;
+  if (estate == estates_.end() || !packet) return true;
   const auto mad = parse_mad(datagram, *packet);
-  if (mad) settle(estate->second, *mad);
+  if (!mad) return true;
+  if (std::holds_alternative<cm::Req>(mad->message.body) || std::holds_alternative<cm::SidrReq>(mad->message.body)) {
+    return false;
+  }
+  settle(estate->second, *mad);
+  return true;
 }
 
 // Any word about an end from the other side settles a debt; what it still asks is answered.

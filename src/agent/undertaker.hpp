@@ -37,8 +37,8 @@ class Undertaker {
 
   // The process of `slot` is dead. Records whose ids lie outside of its chunks are not believed.
   void take(std::uint32_t slot, const LedgerView& ledger, std::span<const std::uint32_t> chunks, rt::Time now);
-  // A datagram that arrived for the dead slot.
-  void on_datagram(std::uint32_t slot, const fabric::InDatagram& datagram);
+  // A datagram that arrived for the dead slot. False: a request for a listener, which is none of ours.
+  [[nodiscard]] bool on_datagram(std::uint32_t slot, const fabric::InDatagram& datagram);
   // Sends what is due. Afterwards next_deadline() says when to come again.
   void on_time(rt::Time now);
   [[nodiscard]] rt::Time next_deadline() const;

@@ -104,7 +104,7 @@ class UndertakerTest : public ::testing::Test {
     in.destination = ours;
     in.source_port = 4791;
     in.payload = bytes;
-    undertaker_.on_datagram(1, in);
+    EXPECT_TRUE(undertaker_.on_datagram(1, in));
   }
 
   // The REJ of a state, sent once at once.
