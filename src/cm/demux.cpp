@@ -1,5 +1,6 @@
 #include "cm/demux.hpp"
 
+#include "base/probe.hpp"
 #include "cm/answers.hpp"
 #include "cm/endpoint.hpp"
 
@@ -20,7 +21,9 @@ struct Router {
   void operator()(const Req& req) const { process_req(core, arrival, header, req); }
 
   void operator()(const Rep& rep) const {
-    if (const auto endpoint = find(rep.remote_comm_id)) endpoint->on_rep(header, rep, arrival.from);
+    const auto endpoint = find(rep.remote_comm_id);
+    if (endpoint == nullptr) HW_PROBE("cm-rep-after-destroy");
+    if (endpoint != nullptr) endpoint->on_rep(header, rep, arrival.from);
   }
   void operator()(const Rtu& rtu) const {
     if (const auto endpoint = find(rtu.remote_comm_id)) endpoint->on_rtu(rtu);

@@ -1,6 +1,7 @@
 #include "cm/endpoint.hpp"
 
 #include "base/assert.hpp"
+#include "base/probe.hpp"
 #include "cm/timing.hpp"
 
 namespace hawser::cm {
@@ -166,6 +167,7 @@ void Endpoint::run_handler(const Event& event) {
   std::shared_ptr<const Handler> handler;
   {
     rt::Lock lock(mutex_);
+    if (claimed_) HW_PROBE("cm-event-after-destroy");
     if (claimed_ || handler_ == nullptr || !*handler_) return;
     HW_ASSERT(!handler_running_, "cm-handlers-overlap");
     handler_running_ = true;
@@ -199,6 +201,7 @@ void Endpoint::destroy(int reason) {
     claimed_ = true;
     HW_ASSERT(!(handler_running_ && dispatching), "cm-connection-destroyed-in-own-handler");
     while (handler_running_) {
+      HW_PROBE("cm-destroy-waits");
       rt::assert_none_held(rt::LockRank::handler);
       handler_done_.wait(mutex_);
     }

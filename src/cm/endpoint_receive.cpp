@@ -1,5 +1,6 @@
 // What the peer's messages and the timers do to a connection: the "rcvd" and "timeout" rows of [spec 5.5], and the
 // duplicates of [spec 5.6].
+#include "base/probe.hpp"
 #include "cm/answers.hpp"
 #include "cm/endpoint.hpp"
 #include "cm/timing.hpp"
@@ -66,7 +67,9 @@ void Endpoint::send_mra(Answered answered, const verbs::MadAddress& to) {
 void Endpoint::on_duplicate_req(const verbs::MadAddress& from) {
   core_.counters.duplicates.count();
   rt::Lock lock(mutex_);
-  if (state_ == State::mra_req_sent) send_mra(Answered::req, from);
+  if (state_ != State::mra_req_sent) return;
+  HW_PROBE("cm-duplicate-req-answered");
+  send_mra(Answered::req, from);
 }
 
 void Endpoint::on_rep(const MadHeader& header, const Rep& rep, const verbs::MadAddress& from) {
@@ -118,6 +121,7 @@ void Endpoint::on_duplicate_rep(const Rep& rep, const verbs::MadAddress& from) {
   }
   core_.counters.duplicates.count();
   if (state_ == State::established) {
+    HW_PROBE("cm-duplicate-rep-answered");
     static_cast<void>(core_.sender.send(from, encode({.tid = answer_tid_}, make_rtu())));
   } else if (state_ == State::mra_rep_sent) {
     send_mra(Answered::rep, from);
@@ -235,6 +239,7 @@ bool Endpoint::take_dreq(const MadHeader& header, const Dreq& dreq, const verbs:
       return true;
     case State::idle:  // over for us since long: the peer lost every DREP until now, and would wait for its last retry
     case State::timewait:
+      HW_PROBE("cm-late-dreq-answered");
       core_.counters.duplicates.count();
       static_cast<void>(core_.sender.send(from, encode({.tid = header.tid}, make_drep())));
       return false;
@@ -259,7 +264,10 @@ void Endpoint::on_request_expired(RequestToken token) {
   Event event;
   {
     rt::Lock lock(mutex_);
-    if (token != request_) return;
+    if (token != request_) {
+      HW_PROBE("cm-expired-too-late");
+      return;
+    }
     request_ = {};
     switch (state_) {
       case State::req_sent:

@@ -2,6 +2,7 @@
 //
 // A device stays usable as an object as long as an id holds it, so a removal need not wait for the ids to let go
 // [spec 7 I20]: each learns of it once, and keeps DEVICE_REMOVAL until its owner destroys it.
+#include "base/probe.hpp"
 #include "cma/core.hpp"
 #include "cma/id.hpp"
 
@@ -88,6 +89,7 @@ void Core::remove_device(const verbs::DevicePtr& device) {
 void Core::remove_id(Id* id) {
   id->handler_mutex_.lock();
   const std::optional<State> old = id->claim<State::device_removal>();
+  if (!old) HW_PROBE("cma-removal-of-claimed");
   const int result = old ? id->deliver({.type = EventType::device_removal}) : 0;
   if (result != 0) {
     // We own the cancelling of `old`: DESTROYING follows on our own DEVICE_REMOVAL.

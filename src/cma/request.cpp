@@ -1,6 +1,7 @@
 // A REQ arrives [spec 1.5, 1.7 (last bullet), 1.9 (demux), 2.6].
 #include <algorithm>
 
+#include "base/probe.hpp"
 #include "cma/core.hpp"
 #include "cma/id.hpp"
 
@@ -80,7 +81,10 @@ Status Core::check_reverse_route(const verbs::DevicePtr& device, const PrivateHe
 int Core::deliver_request(Id& listener, const verbs::DevicePtr& device, ServiceId service, const PrivateHeader& header,
                           cm::Connection& connection, const cm::Event& event) {
   rt::UniqueLock parent(listener.handler_mutex_);
-  if (listener.state() != State::listen) return -ECONNABORTED;
+  if (listener.state() != State::listen) {
+    HW_PROBE("cma-request-for-claimed");
+    return -ECONNABORTED;
+  }
   if (listener.qp_type_ != QpType::rc && listener.qp_type_ != QpType::none) return -EINVAL;
   Id* const child = new Id(*this, listener);
   child->handler_mutex_.lock_nested();

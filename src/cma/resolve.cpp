@@ -1,4 +1,5 @@
 // resolve_addr, resolve_route, set_path, and their answers [spec 1.4 to 1.7].
+#include "base/probe.hpp"
 #include "cma/core.hpp"
 #include "cma/id.hpp"
 #include "cma/loopback.hpp"
@@ -56,7 +57,10 @@ Status Id::resolve_addr(const SocketAddress* source, const SocketAddress& destin
   // With the handler_mutex: a removal claims the id either before, and then there is nothing to cancel, or after, and
   // then it finds the request. The answer waits for us too.
   rt::UniqueLock lock(handler_mutex_);
-  if (state() != State::addr_query) return fail(ENODEV);
+  if (state() != State::addr_query) {
+    HW_PROBE("cma-claimed-before-query");
+    return fail(ENODEV);
+  }
   const auto source_ip = from.ip.is_any() ? std::nullopt : std::optional(from.ip);
   const std::uint32_t interface = to.scope_id != 0 ? to.scope_id : from.scope_id;
   const Status started = core_.services.resolver.resolve(address_request_, source_ip, to.ip, interface, timeout,
@@ -80,7 +84,10 @@ Status Id::prepare_source(const SocketAddress* source, const SocketAddress& dest
 // [spec 4 #1].
 void Id::on_address(const Result<addr::Resolved>& result) {
   handler_mutex_.lock();
-  if (!move<State::addr_query, State::resolving>()) return handler_mutex_.unlock();  // claimed: the claimer cancels us
+  if (!move<State::addr_query, State::resolving>()) {  // claimed: the claimer cancels us
+    HW_PROBE("cma-answer-for-claimed");
+    return handler_mutex_.unlock();
+  }
   const Status adopted = result ? adopt(*result) : fail(result.error());
   Event event{.type = EventType::addr_resolved};
   if (adopted) {
@@ -135,6 +142,7 @@ Status Id::resolve_route(rt::Duration timeout) {
 void Id::on_route() {
   handler_mutex_.lock();
   if (!move<State::route_query, State::route_resolved>()) {  // claimed meanwhile
+    HW_PROBE("cma-route-for-claimed");
     handler_mutex_.unlock();
     return put();  // last: whoever claimed the id frees it when no reference is left
   }

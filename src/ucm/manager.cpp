@@ -1,6 +1,7 @@
 #include "ucm/manager.hpp"
 
 #include "base/assert.hpp"
+#include "base/probe.hpp"
 #include "ucm/context.hpp"
 #include "ucm/handler_lock.hpp"
 
@@ -87,7 +88,10 @@ unsigned Manager::destroy(Context& claimed) {
 void Manager::destroy_unfetched(const std::deque<EventRecord>& events) {
   for (const EventRecord& event : events) {
     if (event.type != cma::EventType::connect_request) continue;
-    if (Context* child = table_.claim_unfetched(event.id)) destroy(*child);
+    if (Context* child = table_.claim_unfetched(event.id)) {
+      HW_PROBE("ucm-unfetched-destroyed");
+      destroy(*child);
+    }
   }
 }
 
@@ -105,6 +109,7 @@ void Manager::close(File& file) {
     if (const auto claimed = table_.claim(file, *id)) {
       destroy(**claimed);
     } else {
+      HW_PROBE("ucm-close-waits");
       file.wait_until_left(*id);  // another thread destroys it or moves it away
     }
   }
@@ -120,7 +125,10 @@ Result<unsigned> Manager::migrate_id(const FilePtr& to, File& from, Handle id) {
   {
     // Handlers wait meanwhile, so no event can appear on the old channel any more.
     HandlerLock handlers(*(*context)->id);
-    if (const Status moved = table_.move(id, from, to); !moved) return fail(moved.error());
+    if (const Status moved = table_.move(id, from, to); !moved) {
+      HW_PROBE("ucm-migrate-too-late");
+      return fail(moved.error());
+    }
     File::Departure luggage = from.leave(id);
     reported = luggage.reported;
     for (const EventRecord& event : luggage.events) {
@@ -131,6 +139,7 @@ Result<unsigned> Manager::migrate_id(const FilePtr& to, File& from, Handle id) {
   context->release();
   for (const Handle child : children) adopt_child(to, child);
   if (joined) return reported;
+  HW_PROBE("ucm-migrate-to-closed");
   // The channel was closed meanwhile: so this is what its closer would have done.
   for (const Handle child : children) {
     if (Context* claimed = table_.claim_unfetched(child)) destroy(*claimed);

@@ -1,6 +1,7 @@
 #include "ucm/table.hpp"
 
 #include "base/assert.hpp"
+#include "base/probe.hpp"
 #include "ucm/file.hpp"
 
 namespace hawser::ucm {
@@ -26,7 +27,10 @@ Result<Table::Ref> Table::get(const File& file, Handle handle) {
   if (found == entries_.end() || found->second.dying) return fail(ENOENT);
   Entry& entry = found->second;
   if (entry.file.get() != &file) return fail(EINVAL);
-  if (entry.references == 0) return fail(ENXIO);
+  if (entry.references == 0) {
+    HW_PROBE("ucm-id-without-device");
+    return fail(ENXIO);
+  }
   ++entry.references;
   return Ref(*this, handle, *entry.context);
 }
@@ -54,7 +58,10 @@ void Table::drain(Handle handle) {
   Entry& entry = entries_.at(handle);
   HW_ASSERT(entry.references > 0, "ucm-own-reference-dropped-twice");
   --entry.references;
-  while (entry.references > 0) drained_.wait(mutex_);
+  while (entry.references > 0) {
+    HW_PROBE("ucm-destroy-waits");
+    drained_.wait(mutex_);
+  }
 }
 
 void Table::put(Handle handle) {
