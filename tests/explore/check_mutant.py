@@ -2,9 +2,11 @@
 """usage: check_mutant.py PATCH ORIGINAL MUTANT
 
 Explores the scenario that the head of PATCH names, with its strategy, in both programs. Passes if ORIGINAL is clean and
-MUTANT has a finding that matches, which its own replay line then reproduces."""
+MUTANT has a finding that matches, which its own replay line then reproduces. "Finds: crash" is for a mutant that uses a
+null pointer, which no checker reports."""
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +32,16 @@ def explore(program, arguments):
     return result.returncode, result.stdout + result.stderr
 
 
+def check_crash(mutant, scenario, status, output):
+    at = re.search(r"^schedule: (\S+)\nseed: (\d+)$", output, re.M)
+    if status != -signal.SIGSEGV or not at:
+        sys.exit(f"the mutant did not crash (exit status {status})")
+    status, output = explore(mutant, ["--scenario", scenario, "--seed", at.group(2), "--replay", at.group(1)])
+    if status != -signal.SIGSEGV:
+        sys.exit(f"the replay did not crash (exit status {status}):\n{output}")
+    return None
+
+
 def main():
     patch, original, mutant = sys.argv[1:]
     fields = head(Path(patch).read_text(encoding="utf-8"))
@@ -43,6 +55,8 @@ def main():
         sys.exit("the unchanged sources are not clean")
     status, output = explore(mutant, arguments)
     print(f"--- mutant: {fields['Mutant']} ---\n{output}")
+    if fields["Finds"] == "crash":
+        return check_crash(mutant, fields["Scenario"], status, output)
     if status != FOUND:
         sys.exit(f"the mutant was not found (exit status {status})")
     if not re.search(fields["Finds"], output):

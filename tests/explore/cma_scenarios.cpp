@@ -111,7 +111,10 @@ void destroy_while_things_happen(Execution& execution) {
   host.service.start();
   const std::size_t what = execution.choose(3);
   const auto meanwhile = execution.spawn("meanwhile", [&] {
-    if (what == 0) host.manager->on_address_change(host.interface);
+    if (what == 0) {
+      host.manager->on_address_change(host.interface);
+      host.manager->on_address_change(host.interface);
+    }
     if (what == 1) host.view.set_interfaces({});
     host.view.set_neighbour(host.interface, peer, some_mac);
   });
@@ -122,6 +125,35 @@ void destroy_while_things_happen(Execution& execution) {
   execution.check(host.manager->live_ids() == 0, "destroy_id() left the id");
   execution.check(host.ports.size() == 0, "the port was not given back");
   execution.join(meanwhile);
+  host.service.stop();
+}
+
+// resolve_addr() fails and the program tries again from its own thread, while the first attempt is on its way out of
+// the dispatcher; then it ends the id [spec 4 #11].
+void resolve_again(Execution& execution) {
+  fabric::SimNetwork network(execution.world());
+  Host host(execution, network, 1);
+  const IpAddress peer = IpAddress::v4(0x0A000002);
+  host.view.answer_for_unknown_neighbours(false);
+  Events events;
+  cma::Id* const id = host.manager->create_id(
+      cma::PortSpace::tcp, cma::QpType::rc,
+      [&](cma::Id&, const cma::Event& event) {
+        events.put(event.type);
+        return 0;
+      },
+      nullptr);
+  host.service.start();
+  const SocketAddress to = socket_address(peer, service_port);
+  execution.check(id->resolve_addr(nullptr, to, 1s).has_value(), "resolve_addr");
+  execution.check(events.at(0) == EventType::addr_error, "ADDR_ERROR");
+  const auto neighbour = execution.spawn("neighbour", [&] { host.view.set_neighbour(host.interface, peer, some_mac); });
+  execution.check(id->resolve_addr(nullptr, to, 1s).has_value(), "resolve_addr again");
+  if (execution.choose(2) == 1) execution.check(events.at(1) == EventType::addr_resolved, "ADDR_RESOLVED");
+  host.manager->destroy_id(id);
+  execution.join(neighbour);
+  execution.check(host.manager->live_ids() == 0, "destroy_id() left the id");
+  execution.check(host.ports.size() == 0, "the port was not given back");
   host.service.stop();
 }
 
@@ -231,9 +263,15 @@ std::vector<Planned> cma_scenarios() {
        .plans = {{"dfs:1", 0}, {"random", 500}}},
       {.scenario = {.name = "cma-destroy-anytime",
                     .about = "destroy_id() against answers, ADDR_CHANGE and device removal",
-                    .probes = {},
+                    .probes = {"cma-answer-for-claimed", "cma-claimed-before-query", "cma-route-for-claimed",
+                               "cma-removal-of-claimed"},
                     .body = destroy_while_things_happen},
        .plans = {{"dfs:1", 0}, {"pct:3", 2000}, {"random,eager", 1000}}},
+      {.scenario = {.name = "cma-resolve-again",
+                    .about = "resolve_addr() again while the first attempt is on its way out [spec 4 #11]",
+                    .probes = {},
+                    .body = resolve_again},
+       .plans = {{"dfs:1", 0}, {"pct:3", 1000}}},
       {.scenario = {.name = "cma-connect-and-close",
                     .about = "two hosts connect over a lossy network and close at any time",
                     .probes = {},

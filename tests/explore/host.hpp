@@ -6,6 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include <fmt/format.h>
+
 #include "addr/resolver.hpp"
 #include "addr/sim_network_view.hpp"
 #include "cm/manager.hpp"
@@ -39,7 +41,8 @@ class GsiSender final : public cm::MadSender {
   verbs::Gsi& gsi_;
 };
 
-// Address 10.0.0.NUMBER on interface NUMBER. Its members are what a scenario works with.
+// Address 10.0.0.NUMBER on interface NUMBER. Its members are what a scenario works with. The contract of cma is
+// watched: what HAWSER_CHECK=1 would report is a finding.
 class Host {
  public:
   Host(rt::explore::Execution& execution, fabric::SimNetwork& net, std::uint32_t number, fabric::FaultPlan faults = {})
@@ -69,6 +72,10 @@ class Host {
     });
     manager =
         std::make_unique<cma::Manager>(cma::Services{dispatcher, view, resolver, devices, connections, ports, ledger});
+    manager->contract().watch([&execution](const cma::ContractReport& report) {
+      // Not its text(), whose call sites differ from process to process.
+      execution.check(false, fmt::format("contract: {} on an id during {}", name(report.second), name(report.first)));
+    });
     view.set_observer({.interfaces_changed = [this] { devices.apply(view.interfaces()); },
                        .neighbour_changed =
                            [this](const addr::NeighbourChange& change) {

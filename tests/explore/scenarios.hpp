@@ -22,6 +22,8 @@ struct Planned {
 
 [[nodiscard]] std::vector<Planned> dispatcher_scenarios();
 [[nodiscard]] std::vector<Planned> cma_scenarios();
+[[nodiscard]] std::vector<Planned> peer_scenarios();
+[[nodiscard]] std::vector<Planned> ucm_scenarios();
 
 [[nodiscard]] std::vector<Planned> all();
 

@@ -1,0 +1,279 @@
+// cma on two hosts, as ucm uses it: handlers tell, the owners' threads act. Both ends answer, refuse, disconnect and
+// destroy as they like, messages are lost, devices go. And ids that share a port.
+#include <deque>
+#include <optional>
+
+#include "host.hpp"
+#include "scenarios.hpp"
+#include "watched.hpp"
+
+namespace hawser::scenarios {
+namespace {
+
+using namespace std::chrono_literals;
+using cma::EventType;
+using rt::explore::Execution;
+
+constexpr std::uint16_t service_port = 7471;
+
+// What handlers tell the fiber that owns the id.
+template <class T>
+class Mailbox {
+ public:
+  void put(T item) {
+    rt::Lock lock(mutex_);
+    items_.push_back(item);
+    changed_.notify_all();
+  }
+  // Waits; nullopt when nothing came until then.
+  std::optional<T> take(rt::Time deadline = rt::time_never) {
+    rt::Lock lock(mutex_);
+    for (bool in_time = true; items_.empty() && in_time;) in_time = changed_.wait_until(mutex_, deadline);
+    if (items_.empty()) return std::nullopt;
+    const T item = items_.front();
+    items_.pop_front();
+    return item;
+  }
+
+ private:
+  rt::Mutex mutex_{rt::LockRank::ucm_channel};
+  rt::CondVar changed_;
+  std::deque<T> items_ HW_GUARDED_BY(mutex_);
+};
+
+[[nodiscard]] cma::ConnParam with_qp(std::uint32_t qpn) {
+  cma::ConnParam param;
+  param.qpn = Qpn(qpn);
+  param.retry_count = 7;
+  param.rnr_retry_count = 7;
+  return param;
+}
+
+[[nodiscard]] fabric::FaultPlan lose_one_of(Execution& execution, std::size_t count) {
+  fabric::FaultPlan plan;
+  if (const std::size_t lost = execution.choose(count + 1); lost < count) plan.lose_nth = lost;
+  return plan;
+}
+
+// An id, its handler and its owner's view of both.
+struct Owned {
+  Owned(Execution& execution, Host& on) : host(on), watched(execution) {}
+  int handle(cma::Id& self, const cma::Event& event) {
+    return watched.event(event, [&] {
+      if (event.type == EventType::connect_response) (void)self.accept(nullptr);
+      events.put(event.type);
+      return 0;
+    });
+  }
+  void destroy() {
+    watched.destroy(*host.manager, id);
+    id = nullptr;
+  }
+
+  Host& host;
+  Watched watched;
+  Mailbox<EventType> events;
+  cma::Id* id = nullptr;
+};
+
+void run_client(Execution& execution, Host& host, const IpAddress& server) {
+  Owned own(execution, host);
+  own.id = host.manager->create_id(
+      cma::PortSpace::tcp, cma::QpType::rc,
+      [&own](cma::Id& id, const cma::Event& event) { return own.handle(id, event); }, nullptr);
+  const std::size_t steps = execution.choose(5);
+  const auto connected = [&] {
+    if (!own.id->resolve_addr(nullptr, socket_address(server, service_port), 1s)) return false;
+    if (own.events.take() != EventType::addr_resolved || !own.id->resolve_route(1s)) return false;
+    if (own.events.take() != EventType::route_resolved || !own.id->connect(with_qp(0x100))) return false;
+    // An answer, or UNREACHABLE: something comes, or the run ends with a lost wake-up.
+    return steps >= 1 && own.events.take() == EventType::connect_response;
+  };
+  if (connected()) {
+    if (steps == 2 || steps == 3) (void)own.id->disconnect();
+    if (steps == 3) (void)own.events.take();  // DISCONNECTED, whoever was first
+    if (steps == 4) (void)own.events.take(execution.world().now() + 30s);
+  }
+  own.destroy();
+}
+
+class Server {
+ public:
+  Server(Execution& execution, Host& host) : execution_(execution), host_(host), listener_(execution, host) {}
+
+  // The whole life of a server that serves one connection.
+  void run() {
+    listener_.id = host_.manager->create_id(
+        cma::PortSpace::tcp, cma::QpType::rc,
+        [this](cma::Id& id, const cma::Event& event) {
+          if (event.type != EventType::connect_request) return listener_.handle(id, event);
+          return on_request(id);
+        },
+        nullptr);
+    if (listener_.id->bind_addr(socket_address(host_.address, service_port)) && listener_.id->listen(8)) {
+      if (Owned* child = requests_.take(execution_.world().now() + 60s).value_or(nullptr)) serve(*child);
+    }
+    listener_.destroy();
+    for (Owned& child : children_) {
+      if (child.id != nullptr) child.destroy();
+    }
+  }
+
+ private:
+  int on_request(cma::Id& id) {
+    if (refuses_) return -ECONNREFUSED;
+    Owned& child = children_.emplace_back(execution_, host_);
+    child.id = &id;
+    id.set_handler([&child](cma::Id& self, const cma::Event& event) { return child.handle(self, event); }, nullptr);
+    requests_.put(&child);
+    return 0;
+  }
+  void serve(Owned& child) {
+    const cma::ConnParam param = with_qp(0x200);
+    switch (execution_.choose(3)) {
+      case 0:
+        child.id->lock_handler();
+        (void)child.id->accept(&param);
+        child.id->unlock_handler();
+        break;
+      case 1: (void)child.id->reject(28, {}); break;
+      default: break;  // the client's patience ends some time
+    }
+    const std::size_t steps = execution_.choose(4);
+    if (steps >= 1) (void)child.events.take(execution_.world().now() + 30s);
+    if (steps >= 2) (void)child.id->disconnect();
+    if (steps >= 3) child.destroy();  // else after the listener
+  }
+
+  Execution& execution_;
+  Host& host_;
+  Owned listener_;
+  Mailbox<Owned*> requests_;
+  std::deque<Owned> children_;
+  const bool refuses_ = execution_.choose(8) == 7;
+};
+
+enum class Removal : std::uint8_t { none, client, server };
+
+void connect_both_ends(Execution& execution, Removal removal) {
+  fabric::SimNetwork network(execution.world());
+  Host client_host(execution, network, 1, lose_one_of(execution, 4));
+  Host server_host(execution, network, 2, lose_one_of(execution, 3));
+  network.set_notify([&] {
+    client_host.service.wake();
+    server_host.service.wake();
+  });
+  client_host.service.start();
+  server_host.service.start();
+  Server server(execution, server_host);
+  const auto server_fiber = execution.spawn("server", [&] { server.run(); });
+  const auto client_fiber = execution.spawn("client", [&] { run_client(execution, client_host, server_host.address); });
+  if (removal == Removal::client) client_host.view.set_interfaces({});
+  if (removal == Removal::server) server_host.view.set_interfaces({});
+  execution.join(client_fiber);
+  execution.join(server_fiber);
+  execution.check(client_host.manager->live_ids() == 0, "the client's id is still there");
+  execution.check(server_host.manager->live_ids() == 0, "an id of the server is still there");
+  execution.check(client_host.ports.size() + server_host.ports.size() == 0, "a port was not given back");
+  execution.sleep_until(execution.world().now() + 400s);  // timewait, retries
+  execution.check(client_host.connections.usage() == cm::Usage{}, "the client's cm keeps something");
+  execution.check(server_host.connections.usage() == cm::Usage{}, "the server's cm keeps something");
+  client_host.service.stop();
+  server_host.service.stop();
+}
+
+void both_ends(Execution& execution) { connect_both_ends(execution, Removal::none); }
+
+void device_goes(Execution& execution) {
+  connect_both_ends(execution, execution.choose(2) == 0 ? Removal::client : Removal::server);
+}
+
+// A wildcard listener, while devices go and come: afterwards it listens on what is there, and on nothing else.
+void wildcard_listener(Execution& execution) {
+  fabric::SimNetwork network(execution.world());
+  Host host(execution, network, 1);
+  Owned listener(execution, host);
+  listener.id = host.manager->create_id(
+      cma::PortSpace::tcp, cma::QpType::rc,
+      [&](cma::Id& id, const cma::Event& event) { return listener.handle(id, event); }, nullptr);
+  const auto interfaces = host.view.interfaces();
+  const bool comes_back = execution.choose(2) == 1;
+  host.service.start();
+  const auto hands = execution.spawn("hands", [&] {
+    host.view.set_interfaces({});
+    if (comes_back) host.view.set_interfaces(interfaces);
+  });
+  execution.check(listener.id->listen(1).has_value(), "listen");
+  execution.join(hands);
+  execution.sleep_until(execution.world().now() + 1s);
+  execution.check(host.connections.usage().listeners == (comes_back ? 1U : 0U), "listens on the wrong devices");
+  listener.destroy();
+  execution.check(host.connections.usage() == cm::Usage{}, "cm keeps something");
+  execution.check(host.ports.size() == 0, "the port was not given back");
+  host.service.stop();
+}
+
+// Two ids share a port, one of them ends, the other listens, and a third one wants to share: either the listener gets
+// the port for itself or the third one gets a share, never both and never neither [spec 3.3].
+void reuse_and_listen(Execution& execution) {
+  fabric::SimNetwork network(execution.world());
+  Host host(execution, network, 1);
+  const SocketAddress address = socket_address(host.address, service_port);
+  const auto make = [&] {
+    return host.manager->create_id(
+        cma::PortSpace::tcp, cma::QpType::rc, [](cma::Id&, const cma::Event&) { return 0; }, nullptr);
+  };
+  cma::Id* const first = make();
+  cma::Id* const second = make();
+  cma::Id* const third = make();
+  for (cma::Id* id : {first, second}) {
+    execution.check(id->set_reuse_address(true).has_value(), "set_reuse_address");
+    execution.check(id->bind_addr(address).has_value(), "bind_addr");
+  }
+  Status listening, bound;
+  const auto one = execution.spawn("listens", [&] { listening = first->listen(1); });
+  const auto two = execution.spawn("shares", [&] {
+    execution.check(third->set_reuse_address(true).has_value(), "set_reuse_address");
+    bound = third->bind_addr(address);
+  });
+  host.manager->destroy_id(second);
+  execution.join(one);
+  execution.join(two);
+  execution.check(listening.has_value() != bound.has_value(), "the port has both a listener and a share, or neither");
+  execution.check(listening || errno_of(listening) == EADDRINUSE, "listen fails for another reason");
+  execution.check(bound || errno_of(bound) == EADDRINUSE, "bind_addr fails for another reason");
+  execution.check(listening.has_value() == (first->state() == cma::State::listen), "the state says otherwise");
+  host.manager->destroy_id(first);
+  host.manager->destroy_id(third);
+  execution.check(host.ports.size() == 0, "a port was not given back");
+}
+
+}  // namespace
+
+std::vector<Planned> peer_scenarios() {
+  return {
+      {.scenario = {.name = "cma-both-ends",
+                    .about = "both ends answer, refuse, disconnect and destroy over a lossy network",
+                    .probes = {"cm-duplicate-req-answered", "cm-duplicate-rep-answered", "cm-late-dreq-answered",
+                               "cm-rep-after-destroy", "cm-event-after-destroy", "cm-destroy-waits"},
+                    .body = both_ends},
+       .plans = {{"pct:3", 2500}, {"random", 2000}, {"random,eager", 500}}},
+      {.scenario = {.name = "cma-device-goes",
+                    .about = "a device goes while two hosts connect and end [spec 2.7]",
+                    .probes = {"cma-removal-of-claimed"},
+                    .body = device_goes},
+       .plans = {{"pct:3", 2500}, {"random", 2000}}},
+      {.scenario = {.name = "cma-wildcard-listener",
+                    .about = "listen() on every device while devices go and come [spec 1.9]",
+                    .probes = {},
+                    .body = wildcard_listener},
+       .plans = {{"dfs:1", 0}, {"pct:3", 1000}}},
+      {.scenario = {.name = "cma-reuse-and-listen",
+                    .about = "ids share a port while one of them listens [spec 3.3]",
+                    .probes = {},
+                    .body = reuse_and_listen},
+       .plans = {{"dfs:1", 0}, {"pct:3", 1000}, {"random", 1000}}},
+  };
+}
+
+}  // namespace hawser::scenarios
