@@ -1,7 +1,10 @@
 """The life of a connection, event by event, and who ends it."""
+import re
+from pathlib import Path
+
 import pytest
 
-from harness import IPV4, IPV6
+from harness import IPV4, IPV6, wait_for
 
 
 def connected(host, address="127.0.0.1"):
@@ -43,16 +46,32 @@ def test_ids_of_the_host_are_shown(host):
     assert "LISTEN" in table and str(server.pid) in table and f"{IPV4}:7471" in table
 
 
-def test_an_idle_connection_uses_no_processor_time(host):
+def test_threads_of_an_idle_connection_sleep(host):
     server, client = connected(host)
 
+    def switches():
+        """Context switches of every thread in this host: a thread that sleeps in one call makes none."""
+        files = [task / "status" for pid in host.pids() for task in Path(f"/proc/{pid}/task").iterdir()]
+        return {str(file): int(re.search(r"^voluntary_ctxt_switches:\s*(\d+)", file.read_text(), re.M)[1]) for file in files}
+
     def ticks():
-        fields = [open(f"/proc/{pid}/stat", encoding="ascii").read().rsplit(")", 1)[1].split() for pid in host.pids()]
+        fields = [Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split() for pid in host.pids()]
         return sum(int(f[11]) + int(f[12]) for f in fields)
 
-    # A busy thread would use all of the time that this program takes (100 ticks); idle threads only their wake-ups.
-    before = ticks()
-    host.start("timeout", "1", "tail", "-f", "/dev/null").status()
-    assert ticks() - before < 20
+    def look():
+        """What happened in a second; it may begin while the last work is still being done."""
+        switches_before, ticks_before = switches(), ticks()
+        host.start("timeout", "1", "tail", "-f", "/dev/null").status()
+        now = switches()
+        return {thread: now[thread] - n for thread, n in switches_before.items() if thread in now}, ticks() - ticks_before
+
+    def asleep():
+        woken, used = look()
+        # A thread that wakes every millisecond would count 1,000; one that spins, 100 ticks.
+        return max(woken.values()) <= 10 and used <= 2
+
+    assert host.agent() is not None
+    wait_for("every thread of client, server and agent sleeps", asleep)
+    assert asleep()  # and goes on sleeping
     for end in (client, server):
         assert end.running
