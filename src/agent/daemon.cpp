@@ -112,7 +112,7 @@ void Daemon::dispatch(Source source, std::uint32_t number, std::uint32_t events)
     }
     case Source::process: return bury(number);
     case Source::door: return read_door(world_.now());
-    case Source::grave: return read_grave(number);
+    case Source::grave: (void)read_grave(number); return;
   }
 }
 
@@ -326,11 +326,14 @@ void Daemon::bury(std::uint32_t slot) {
 }
 
 void Daemon::inter(std::uint32_t slot, rt::Time now) {
+  group_->leases().rest(slot, to_ns(now + timewait));
+  steer_to_listeners();
+  steer();  // from now on slot 0 answers for it
+  while (read_grave(slot) != 0) {
+  }
   unsubscribe(group_->socket(slot));
   graves_.erase(slot);
   clear_ledger(group_->ledger(slot));
-  group_->leases().rest(slot, to_ns(now + timewait));
-  steer();  // from now on slot 0 answers for it
 }
 
 // ---- datagrams
@@ -341,15 +344,16 @@ void Daemon::read_door(rt::Time now) {
   for (std::size_t i = 0; i < n; ++i) doorman_->on_datagram(batch[i], now);
 }
 
-void Daemon::read_grave(std::uint32_t slot) {
+std::size_t Daemon::read_grave(std::uint32_t slot) {
   const auto grave = graves_.find(slot);
-  if (grave == graves_.end()) return;
+  if (grave == graves_.end()) return 0;
   std::array<fabric::InDatagram, 32> batch;
   const std::size_t n = grave->second->receive(batch);
   for (std::size_t i = 0; i < n; ++i) {
     // Requests were steered to a listener that is dead now: perhaps another one listens.
     if (!undertaker_->on_datagram(slot, batch[i])) doorman_->on_datagram(batch[i], world_.now());
   }
+  return n;
 }
 
 bool Daemon::relay(std::uint32_t slot, const fabric::InDatagram& datagram) {

@@ -104,7 +104,7 @@ class Daemon {
   void give_up_adopting();
 
   void read_door(rt::Time now);
-  void read_grave(std::uint32_t slot);
+  std::size_t read_grave(std::uint32_t slot);  // how many datagrams it took
   bool relay(std::uint32_t slot, const fabric::InDatagram& datagram);
   void subscribe(Source source, std::uint32_t number, int fd, std::uint32_t events);
   void unsubscribe(int fd);

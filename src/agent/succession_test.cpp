@@ -172,6 +172,40 @@ TEST(Death, OfAProcessIsNoticedWhileAChildOfItsLives) {
   });
 }
 
+// The kernel had given it to the dead listener's socket, where nobody would have answered it.
+TEST(Death, OfAListenerLeavesNoRequestUnanswered) {
+  HW_RUN_IN_NETNS([]() -> std::string {
+    auto us = Client::connect({});
+    HW_EXPECT(us);
+    const auto id = (*us)->comm_ids().allocate();
+    std::array<int, 2> ready{};
+    HW_EXPECT(id && pipe(ready.data()) == 0);
+    const pid_t victim = fork();
+    if (victim == 0) {
+      auto client = Client::connect({.daemon_path = {}, .program = "victim"});
+      const auto binding = client ? (*client)->ports().bind(tcp_port(7471)) : fail(ENOENT);
+      if (!binding || !(*client)->ports().listen(binding->handle)) _exit(1);
+      (void)!write(ready[1], "r", 1);
+      for (;;) pause();
+    }
+    HW_EXPECT(is_ready({victim, ready[0]}));
+    const auto report = query_host();
+    HW_EXPECT(report);
+    kill(report->agent_pid, SIGSTOP);  // it does not see the process die
+    kill(victim, SIGKILL);
+    waitpid(victim, nullptr, 0);
+    cm::Req request;
+    request.local_comm_id = *id;
+    request.service_id = ServiceId(0x01061d2f);  // 7471
+    request.local_ca_guid = Guid(1);
+    request.primary.remote_gid = localhost;
+    send_mad((*us)->fabric(), {localhost, localhost, 0, 0, 64}, cm::encode({0, 0, 1, 0}, request));
+    kill(report->agent_pid, SIGCONT);
+    HW_EXPECT(receives<cm::Rej>(**us));
+    return {};
+  });
+}
+
 TEST(Death, OfAProcessRejectsWhatWasUnderWay) {
   HW_RUN_IN_NETNS([]() -> std::string {
     auto us = Client::connect({});

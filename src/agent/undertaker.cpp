@@ -148,15 +148,17 @@ void Undertaker::on_time(rt::Time now) {
 }
 
 bool Undertaker::on_datagram(std::uint32_t slot, const fabric::InDatagram& datagram) {
-  const auto estate = estates_.find(slot);
   const auto packet = roce::decode(datagram);
-  if (estate == estates_.end() || !packet) return true;
-  const auto mad = parse_mad(datagram, *packet);
+  const auto mad = packet ? parse_mad(datagram, *packet) : std::nullopt;
   if (!mad) return true;
   if (std::holds_alternative<cm::Req>(mad->message.body) || std::holds_alternative<cm::SidrReq>(mad->message.body)) {
     return false;
   }
-  settle(estate->second, *mad);
+  if (const auto estate = estates_.find(slot); estate != estates_.end()) {
+    settle(estate->second, *mad);
+  } else if (const auto answer = answer_for_nobody(mad->message)) {
+    send_mad(fabric_, mad->from, *answer);
+  }
   return true;
 }
 
