@@ -286,7 +286,9 @@ void Qp::settle() {
 Qp::Delivery Qp::on_packet(const roce::Packet& packet, const fabric::InDatagram& datagram, TransmitBatch& batch) {
   const Call call(*this, &batch);
   if (destroyed_ || state() == QpState::reset || state() == QpState::init) return Delivery::not_ready;
-  if (datagram.destination != source_gid_) return Delivery::unknown_address;
+  if (datagram.destination != source_gid_ || datagram.source != attributes_.address.destination) {
+    return Delivery::unknown_address;
+  }
   if (state() != QpState::err) rc_.on_packet(packet, datagram.source);
   return Delivery::taken;
 }

@@ -405,8 +405,17 @@ TEST(DataPath, CountsWhatItDoesNotDeliver) {
   deliver(send([](auto& p) { p.bth.pkey = PKey(0x8001); }), b);
   deliver(send([](auto& p) { p.bth.destination = Qpn(0x200); }), b);
   deliver(send([](auto& p) { p.bth.destination = Qpn(0x2000); }), b);
+  // Right in everything, but from a stranger: it is not the peer's.
+  const IpAddress stranger = *IpAddress::parse("10.0.0.9");
+  packet.bth.destination = pair.qp_b->qpn();
+  const std::size_t bytes = roce::encode(packet, stranger, b, pair.a.fabric->source_port(), buffer);
+  pair.b.path.deliver({.source = stranger,
+                       .destination = b,
+                       .source_port = pair.a.fabric->source_port(),
+                       .payload = std::span(buffer).first(bytes)});
   const DataPathCounters counters = pair.b.path.counters();
-  EXPECT_EQ(counters.datagrams, 5U);
+  EXPECT_EQ(counters.datagrams, 6U);
+  EXPECT_EQ(counters.unknown_address, 1U);
   EXPECT_EQ(counters.malformed, 1U);
   EXPECT_EQ(counters.bad_icrc, 1U);
   EXPECT_EQ(counters.bad_pkey, 1U);
