@@ -10,6 +10,7 @@
 #include "base/log.hpp"
 #include "runtime/sync.hpp"
 #include "runtime/world.hpp"
+#include "stack/trace.hpp"
 
 namespace hawser::stack {
 namespace {
@@ -17,7 +18,10 @@ namespace {
 class GsiSender final : public cm::MadSender {
  public:
   explicit GsiSender(verbs::Gsi& gsi) : gsi_(gsi) {}
-  Status send(const verbs::MadAddress& to, const verbs::Mad& mad) override { return gsi_.send(to, mad); }
+  Status send(const verbs::MadAddress& to, const verbs::Mad& mad) override {
+    if (log::debug_enabled()) log::debug("to {}: {}", to.remote.text(), describe(mad));
+    return gsi_.send(to, mad);
+  }
 
  private:
   verbs::Gsi& gsi_;
@@ -43,8 +47,11 @@ struct Stack::Impl {
                              resolver.on_neighbour(change);
                              manager.on_neighbour(change);
                            }});
-    data_path.gsi().set_receiver([this](const verbs::DevicePtr& device, const verbs::MadAddress& from,
-                                        const verbs::Mad& mad) { connections.on_mad(device, from, mad); });
+    data_path.gsi().set_receiver(
+        [this](const verbs::DevicePtr& device, const verbs::MadAddress& from, const verbs::Mad& mad) {
+          if (log::debug_enabled()) log::debug("from {}: {}", from.remote.text(), describe(mad));
+          connections.on_mad(device, from, mad);
+        });
     data_path.set_communication_established([this](Qpn qpn) { connections.on_communication_established(qpn); });
     agent->set_relay([this](const fabric::InDatagram& datagram) { data_path.deliver(datagram); });
   }

@@ -1,6 +1,7 @@
 #include "ucm/file.hpp"
 
 #include "base/assert.hpp"
+#include "base/log.hpp"
 
 namespace hawser::ucm {
 
@@ -123,6 +124,7 @@ void File::wait_until_left(Handle id) {
 }
 
 void File::queue(EventRecord event, Member& owner) {
+  log::debug("id {}: {}, status {}", event.id, cma::name(event.type), event.status);
   events_.push_back(std::move(event));
   ++owner.queued;
 }
