@@ -2,7 +2,9 @@
  * cm_transfer client ADDRESS PORT N [R]    sends on N connections in turn, compares every echo, and says each round;
  *                                          ends after R rounds, or after the round during which it was told "stop"
  * Every byte that arrives is compared with what must have been sent. A connection that ends early is said and fails the
- * program, except in a server, which goes on with the others. */
+ * program, except in a server, which goes on with the others. Both poll, and give way to others between two looks. */
+#include <sched.h>
+
 #include "program.h"
 
 struct connection {
@@ -36,7 +38,7 @@ static void expect(enum rdma_cm_event_type type) {
 /* The next completion of a queue; -1 if the connection is no more. */
 static int completion(struct ibv_cq* queue, struct ibv_wc* wc) {
   int polled;
-  while ((polled = ibv_poll_cq(queue, 1, wc)) == 0) continue;
+  while ((polled = ibv_poll_cq(queue, 1, wc)) == 0) sched_yield();
   MUST(polled > 0);
   if (wc->status == IBV_WC_SUCCESS) return 0;
   say("COMPLETION %s", wc->status == IBV_WC_WR_FLUSH_ERR ? "flushed" : ibv_wc_status_str(wc->status));
@@ -142,6 +144,7 @@ static int server(struct sockaddr_storage* address) {
     /* Spins while connections are alive, as a program that polls its queues does. */
     if (poll(&events, 1, accepted == ended ? -1 : 0) > 0) on_server_event(&accepted, &ended);
     for (unsigned i = 0; i < accepted; ++i) echo(&connections[i]);
+    sched_yield();
   }
   MUST(rdma_destroy_id(listener) == 0);
   say("done: %u connections", count);
