@@ -1,10 +1,10 @@
 #include "fabric/faults.hpp"
 
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <cstring>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 namespace hawser::fabric {
 namespace {
@@ -44,13 +44,9 @@ std::vector<int> survivors(const FaultPlan& plan, int count, Counters* counters 
   return log;
 }
 
-TEST(FaultyFabric, WithoutAPlanEverythingPasses) {
-  EXPECT_THAT(survivors({}, 4), ElementsAre(0, 1, 2, 3));
-}
+TEST(FaultyFabric, WithoutAPlanEverythingPasses) { EXPECT_THAT(survivors({}, 4), ElementsAre(0, 1, 2, 3)); }
 
-TEST(FaultyFabric, LosesTheNth) {
-  EXPECT_THAT(survivors({.lose_nth = 2}, 5), ElementsAre(0, 1, 3, 4));
-}
+TEST(FaultyFabric, LosesTheNth) { EXPECT_THAT(survivors({.lose_nth = 2}, 5), ElementsAre(0, 1, 3, 4)); }
 
 TEST(FaultyFabric, LosesByBitmapAndThenNothing) {
   EXPECT_THAT(survivors({.lose_bitmap = {false, true, true, false}}, 6), ElementsAre(0, 3, 4, 5));
