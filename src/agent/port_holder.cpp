@@ -56,6 +56,16 @@ void read_table(const char* path, std::uint16_t port, std::vector<PortHolder>& h
   return 0;
 }
 
+// Whether an agent of that user has its name in this network namespace (see agent_name() in channel.cpp).
+[[nodiscard]] bool has_agent(uid_t uid) {
+  std::ifstream file("/proc/net/unix");
+  const std::string name = fmt::format(" @hawser-agent-{}", uid);
+  for (std::string line; std::getline(file, line);) {
+    if (line.ends_with(name)) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 std::vector<PortHolder> port_holders(std::uint16_t port) {
@@ -63,6 +73,7 @@ std::vector<PortHolder> port_holders(std::uint16_t port) {
   read_table("/proc/net/udp", port, holders);
   read_table("/proc/net/udp6", port, holders);
   for (PortHolder& holder : holders) {
+    holder.other_users_agent = holder.uid != geteuid() && has_agent(holder.uid);
     if (holder.inode == 0) continue;
     holder.pid = find_process(holder.inode);
     if (holder.pid != 0) holder.program = program_name(holder.pid);
@@ -77,6 +88,14 @@ std::string explain_port_holders(const std::vector<PortHolder>& holders, std::ui
   // A holder that can be named helps most.
   const auto named = std::ranges::find_if(holders, [](const PortHolder& h) { return h.pid != 0; });
   const PortHolder& holder = named != holders.end() ? *named : holders.front();
+  if (holder.other_users_agent) {
+    return fmt::format(
+        "UDP port {} is held by the Hawser of uid {}, whose programs are running: a network namespace has the Hawser "
+        "of "
+        "one user at a time. Wait for their end, or run in a network namespace of its own (unshare -rn, or ip netns "
+        "exec)",
+        port, holder.uid);
+  }
   const std::string advice =
       "Hawser needs this port: end that, or run in a network namespace of its own (unshare -rn, or ip netns exec)";
   if (holder.pid != 0) {

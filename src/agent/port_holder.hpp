@@ -14,7 +14,8 @@ struct PortHolder {
   uid_t uid{};
   std::uint64_t inode{};  // of the socket
   pid_t pid{};            // 0: unknown (another user's)
-  std::string program;
+  std::string program{};
+  bool other_users_agent{};  // it is hawserd for that uid, who is not us
 };
 
 // Sockets bound to UDP `port` in this network namespace.

@@ -41,3 +41,15 @@ def test_free_again(host):
     fails(host)
     holder.kill()
     host.run("cm_listen", "127.0.0.1", 7471).line("^listening")
+
+
+@pytest.mark.parametrize("first, second, uid", [("root", "nobody", 0), ("nobody", "root", 65534)])
+def test_hawser_of_another_user(host, first, second, uid):
+    if host.user != "nobody":
+        pytest.skip("needs root to act as two users")
+    server = host.run("cm_listen", "127.0.0.1", 7471, user=first)
+    server.line("^listening")
+    program = host.run("rping", "-c", "-a", "127.0.0.1", user=second)
+    assert program.status() != 0
+    assert f"the Hawser of uid {uid}" in program.output and "network namespace" in program.output
+    assert server.running
