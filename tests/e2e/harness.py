@@ -178,17 +178,13 @@ class Host:
         else:
             self.name = f"user-namespace-{next(self._numbers)}"
             self._holder = subprocess.Popen(["unshare", "-Urn", "cat"], stdin=subprocess.PIPE)
-            ours = os.stat("/proc/self/ns/net").st_ino
-            self._netns = wait_for("a network namespace of its own", lambda: self._other_netns(self._holder.pid, ours))
+            # It becomes cat once it has its namespaces, and its uid in them.
+            wait_for("a network namespace", lambda: Path(f"/proc/{self._holder.pid}/comm").read_text() == "cat\n")
+            self._netns = os.stat(f"/proc/{self._holder.pid}/ns/net").st_ino
             self._enter = ["nsenter", "--user", "--net", "--preserve-credentials", f"--target={self._holder.pid}"]
         for command in ("link set lo up", "link add hw0 type veth peer name hw1", f"addr add {IPV4}/24 dev hw0",
                         f"addr add {IPV6}/64 dev hw0 nodad", "link set hw0 up", "link set hw1 up"):
             subprocess.run([*self._enter, "ip", *command.split()], check=True)
-
-    @staticmethod
-    def _other_netns(pid, ours):
-        inode = os.stat(f"/proc/{pid}/ns/net").st_ino
-        return inode if inode != ours else None
 
     # -- programs
 
