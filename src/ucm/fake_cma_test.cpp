@@ -64,7 +64,9 @@ Id* Id::deliver_request(int* answer) HW_NO_THREAD_SAFETY_ANALYSIS {
   child->handler_mutex_.lock_nested();
   const Handler handle = child->handler;  // which may replace it
   const int result = handle(*child, request);
-  if (result == 0) EXPECT_NE(child->user_context, user_context) << "the child points at its listener [spec 4 #43]";
+  if (result == 0) {
+    EXPECT_NE(child->user_context, user_context) << "the child points at its listener [spec 4 #43]";
+  }
   child->handler_mutex_.unlock();
   handler_mutex_.unlock();
   if (answer != nullptr) *answer = result;
