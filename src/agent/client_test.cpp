@@ -23,18 +23,9 @@
 namespace hawser::agent {
 namespace {
 
-const IpAddress localhost = *IpAddress::parse("127.0.0.1");
-
-[[nodiscard]] bool readable(int fd, int timeout_ms = 5000) {
-  pollfd entry{fd, POLLIN, 0};
-  return poll(&entry, 1, timeout_ms) == 1;
-}
-
-cma::PortRequest tcp_port(std::uint16_t port) {
-  cma::PortRequest request;
-  request.source = {Family::inet, IpAddress::any_v4(), port, 0, 0};
-  return request;
-}
+using test::localhost;
+using test::readable;
+using test::tcp_port;
 
 // The next MAD that reaches the socket of a client.
 std::optional<ArrivedMad> next_mad(fabric::Fabric& fabric, int timeout_ms = 5000) {

@@ -10,7 +10,7 @@ struct Field {
 };
 
 // The place in this list is the place in the block: a change of it is a new protocol_version.
-constexpr std::array fields{
+constexpr std::array counter_fields{
     Field{"fabric", "sent", [](const ProcessCounters& c) { return c.fabric.sent; }},
     Field{"fabric", "received", [](const ProcessCounters& c) { return c.fabric.received; }},
     Field{"fabric", "truncated", [](const ProcessCounters& c) { return c.fabric.truncated; }},
@@ -37,20 +37,21 @@ constexpr std::array fields{
     Field{"cm", "dropped for a full queue", [](const ProcessCounters& c) { return c.cm.dropped_queue_full; }},
     Field{"cm", "window waits", [](const ProcessCounters& c) { return c.cm.window_waits; }},
 };
-static_assert(fields.size() <= ledger_counters_max);
+static_assert(counter_fields.size() <= ledger_counters_max);
 
 }  // namespace
 
 CounterBlock to_block(const ProcessCounters& counters) {
   CounterBlock block{};
-  for (std::size_t i = 0; i < fields.size(); ++i) block[i] = fields[i].value(counters);
+  for (std::size_t i = 0; i < counter_fields.size(); ++i) block[i] = counter_fields[i].value(counters);
   return block;
 }
 
 std::vector<NamedCount> process_counts(const CounterBlock& block) {
   std::vector<NamedCount> counts;
-  counts.reserve(fields.size());
-  for (std::size_t i = 0; i < fields.size(); ++i) counts.push_back({fields[i].group, fields[i].name, block[i]});
+  counts.reserve(counter_fields.size());
+  for (std::size_t i = 0; i < counter_fields.size(); ++i)
+    counts.push_back({counter_fields[i].group, counter_fields[i].name, block[i]});
   return counts;
 }
 

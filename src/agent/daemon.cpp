@@ -21,7 +21,7 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 // How long a slot's ids rest after its connections have ended: longer than any timewait of ours (512 ms).
-constexpr auto timewait = seconds(1);
+constexpr auto slot_rest = seconds(1);
 // How long an agent that nobody uses stays: somebody who started it is on his way.
 constexpr auto idle_grace = seconds(1);
 constexpr auto adopting_patience = seconds(3);
@@ -326,7 +326,7 @@ void Daemon::bury(std::uint32_t slot) {
 }
 
 void Daemon::inter(std::uint32_t slot, rt::Time now) {
-  group_->leases().rest(slot, to_ns(now + timewait));
+  group_->leases().rest(slot, to_ns(now + slot_rest));
   steer_to_listeners();
   steer();  // from now on slot 0 answers for it
   while (read_grave(slot) != 0) {

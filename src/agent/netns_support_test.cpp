@@ -12,7 +12,7 @@
 
 #include "agent/netns_test_support.hpp"
 
-namespace hawser::agent::testing {
+namespace hawser::agent::test {
 namespace {
 
 [[nodiscard]] bool bring_lo_up() {
@@ -62,4 +62,4 @@ std::string in_own_netns(const std::function<std::string()>& body) {
   return outcome;
 }
 
-}  // namespace hawser::agent::testing
+}  // namespace hawser::agent::test

@@ -1,23 +1,51 @@
 // Tests with real sockets run in a network namespace of their own, in a child process: nothing of the host is touched.
 #pragma once
 
+#include <poll.h>
+
 #include <functional>
 #include <string>
 
-namespace hawser::agent::testing {
+#include "base/ip.hpp"
+#include "cma/port_arbiter.hpp"
+
+namespace hawser::agent::test {
 
 // Runs `body` in a forked child inside a new network namespace whose `lo` is up. `body` returns an empty string or what
 // went wrong. nullopt-like: "skip: …" when the machine allows no namespaces.
 [[nodiscard]] std::string in_own_netns(const std::function<std::string()>& body);
 
-}  // namespace hawser::agent::testing
+inline const IpAddress localhost = *IpAddress::parse("127.0.0.1");
+
+[[nodiscard]] inline bool readable(int fd, int timeout_ms = 5000) {
+  pollfd entry{fd, POLLIN, 0};
+  return poll(&entry, 1, timeout_ms) == 1;
+}
+
+// Liveness bounds, not timings: what is awaited must come, and ends the wait when it does.
+template <class Condition>
+[[nodiscard]] bool eventually(Condition&& condition) {
+  for (int i = 0; i < 1000; ++i) {
+    if (condition()) return true;
+    poll(nullptr, 0, 10);
+  }
+  return false;
+}
+
+inline cma::PortRequest tcp_port(std::uint16_t port) {
+  cma::PortRequest request;
+  request.source = {Family::inet, IpAddress::any_v4(), port, 0, 0};
+  return request;
+}
+
+}  // namespace hawser::agent::test
 
 // Inside a GoogleTest: skips where no namespace can be had, fails with the child's explanation.
-#define HW_RUN_IN_NETNS(...)                                                         \
-  do {                                                                               \
-    const std::string outcome = ::hawser::agent::testing::in_own_netns(__VA_ARGS__); \
-    if (outcome.starts_with("skip: ")) GTEST_SKIP() << outcome;                      \
-    EXPECT_EQ(outcome, "");                                                          \
+#define HW_RUN_IN_NETNS(...)                                                      \
+  do {                                                                            \
+    const std::string outcome = ::hawser::agent::test::in_own_netns(__VA_ARGS__); \
+    if (outcome.starts_with("skip: ")) GTEST_SKIP() << outcome;                   \
+    EXPECT_EQ(outcome, "");                                                       \
   } while (false)
 
 // Inside such a body: ends it with an explanation.

@@ -25,30 +25,12 @@
 namespace hawser::agent {
 namespace {
 
-const IpAddress localhost = *IpAddress::parse("127.0.0.1");
-
-[[nodiscard]] bool readable(int fd, int timeout_ms = 5000) {
-  pollfd entry{fd, POLLIN, 0};
-  return poll(&entry, 1, timeout_ms) == 1;
-}
-
-// Liveness bounds, not timings: what is awaited must come, and ends the wait when it does.
-template <class Condition>
-[[nodiscard]] bool eventually(Condition&& condition) {
-  for (int i = 0; i < 1000; ++i) {
-    if (condition()) return true;
-    poll(nullptr, 0, 10);
-  }
-  return false;
-}
+using test::eventually;
+using test::localhost;
+using test::readable;
+using test::tcp_port;
 
 [[nodiscard]] bool is_gone(pid_t pid) { return process_start_time(pid) == 0; }
-
-cma::PortRequest tcp_port(std::uint16_t port) {
-  cma::PortRequest request;
-  request.source = {Family::inet, IpAddress::any_v4(), port, 0, 0};
-  return request;
-}
 
 // Sends `count` packets with numbers to a QP of `to` and collects the numbers that arrive there.
 std::set<std::uint32_t> numbers_that_arrive(Client& from, Client& to, Qpn qpn, std::uint32_t first,

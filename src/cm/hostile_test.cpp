@@ -38,11 +38,11 @@ TEST(Hostile, MutatedMadsLeaveNothingBehind) {
   const std::uint64_t seed = std::random_device{}();
   SCOPED_TRACE(testing::Message() << "seed " << seed);
   std::mt19937_64 random(seed);
-  const std::vector<std::string> states{"REQ_SENT",      "REP_RCVD",      "REQ_RCVD",  "MRA_REQ_SENT", "REP_SENT",
-                                        "ESTABLISHED_A", "ESTABLISHED_P", "DREQ_SENT", "DREQ_RCVD",    "TIMEWAIT"};
+  const std::vector<std::string> begun_in{"REQ_SENT",      "REP_RCVD",      "REQ_RCVD",  "MRA_REQ_SENT", "REP_SENT",
+                                          "ESTABLISHED_A", "ESTABLISHED_P", "DREQ_SENT", "DREQ_RCVD",    "TIMEWAIT"};
   for (int round = 0; round < 200; ++round) {
     Script s;
-    s.bring_to(states[random() % states.size()]);
+    s.bring_to(begun_in[random() % begun_in.size()]);
     std::set<Connection*> born;
     const auto listener = *s.us.manager.listen(s.us.device, test_service, [&](Connection& c, const Event& event) {
       if (event.kind != EventKind::req_received) return 0;

@@ -5,8 +5,6 @@
 namespace hawser::cma {
 namespace {
 
-constexpr std::uint8_t mra_service_timeout = 24;  // [spec 1.12]
-
 Event response(const cm::Event& event) {
   Event up{.type = EventType::connect_response};
   up.conn.private_data = event.private_data;

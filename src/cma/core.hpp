@@ -16,6 +16,8 @@
 
 namespace hawser::cma {
 
+inline constexpr std::uint8_t mra_service_timeout = 24;  // [spec 1.12]
+
 class Core {
  public:
   explicit Core(Services services);

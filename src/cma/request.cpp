@@ -8,8 +8,6 @@
 namespace hawser::cma {
 namespace {
 
-constexpr std::uint8_t mra_service_timeout = 24;  // [spec 1.12]
-
 Event request(const cm::Event& event) {
   Event up{.type = EventType::connect_request};
   up.conn.private_data = event.private_data.subspan(private_header_bytes);

@@ -12,7 +12,6 @@
 namespace hawser::roce {
 namespace {
 
-constexpr std::size_t bth_bytes = 12;
 constexpr std::size_t bth_congestion_byte = 4;  // FECN, BECN and reserved bits: routers may change them
 constexpr std::size_t ipv4_bytes = 20, ipv4_identification_byte = 4, ipv6_bytes = 40, udp_bytes = 8;
 constexpr std::uint8_t ip_protocol_udp = 17;

@@ -13,6 +13,7 @@
 
 namespace hawser::roce {
 
+inline constexpr std::size_t bth_bytes = 12;  // the base transport header
 inline constexpr std::size_t icrc_bytes = 4;
 
 // What the ICRC covers outside the UDP payload and what differs from one RoCEv2 datagram to the next.

@@ -12,8 +12,8 @@ namespace {
 
 // --- One description per header, read and written through it (IBTA chapter 9.2 and 9.3).
 
-constexpr std::size_t bth_bytes = 12, deth_bytes = 8, reth_bytes = 16, atomic_eth_bytes = 28, aeth_bytes = 4,
-                      atomic_ack_eth_bytes = 8, imm_bytes = 4, ieth_bytes = 4;
+constexpr std::size_t deth_bytes = 8, reth_bytes = 16, atomic_eth_bytes = 28, aeth_bytes = 4, atomic_ack_eth_bytes = 8,
+                      imm_bytes = 4, ieth_bytes = 4;
 
 template <class Io, class T>
 void describe_bth(Io& io, T& m) {

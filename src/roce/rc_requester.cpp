@@ -10,8 +10,6 @@
 namespace hawser::roce {
 namespace {
 
-constexpr std::uint64_t message_bytes_max = 1ULL << 31;
-constexpr std::size_t atomic_bytes = 8;
 // What a packet costs of a peer's socket buffer besides its payload, roughly.
 constexpr std::uint64_t packet_overhead_bytes = 256;
 constexpr std::uint32_t ack_request_interval_packets = 16;

@@ -11,8 +11,6 @@
 namespace hawser::roce {
 namespace {
 
-constexpr std::uint64_t message_bytes_max = 1ULL << 31;
-constexpr std::uint32_t atomic_bytes = 8;
 // READ responses sent in one go. Our requesters ask for less at a time; others may ask for gigabytes, and the owner's
 // lock is held meanwhile.
 constexpr std::uint64_t response_burst_bytes = 256 * 1024;

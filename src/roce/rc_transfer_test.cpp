@@ -21,10 +21,10 @@ bool needs_receive(WorkOp op) { return is_send(op) || op == WorkOp::rdma_write_w
 void transfer(Pair& pair, WorkOp op, std::size_t length, std::uint64_t id) {
   SCOPED_TRACE(fmt::format("op {} length {}", static_cast<int>(op), length));
   constexpr std::size_t margin = 16;
-  End& source = op == WorkOp::rdma_read ? pair.b : pair.a;
+  End& origin = op == WorkOp::rdma_read ? pair.b : pair.a;
   End& target = op == WorkOp::rdma_read ? pair.a : pair.b;
   constexpr std::uint32_t throw_away_key = 77;
-  source.fill(0, length, id);
+  origin.fill(0, length, id);
   target.fill(region, length + 2 * margin, id + 1);
   const std::vector<std::byte> before(target.memory(region, margin).begin(), target.memory(region, margin).end());
   pair.b.host.regions[throw_away_key] = {.address = 1, .bytes = std::vector<std::byte>(1)};
@@ -39,7 +39,7 @@ void transfer(Pair& pair, WorkOp op, std::size_t length, std::uint64_t id) {
   ASSERT_EQ(pair.a.host.sent.size(), sent_before + 1);
   EXPECT_EQ(pair.a.host.sent.back().wr_id, id);
   ASSERT_EQ(pair.a.host.sent.back().status, WcStatus::success);
-  EXPECT_TRUE(std::ranges::equal(source.memory(0, length), target.memory(region + margin, length)));
+  EXPECT_TRUE(std::ranges::equal(origin.memory(0, length), target.memory(region + margin, length)));
   EXPECT_TRUE(std::ranges::equal(target.memory(region, margin), before));
   ASSERT_EQ(pair.b.host.received.size(), received_before + (needs_receive(op) ? 1 : 0));
   if (!needs_receive(op)) return;
@@ -233,7 +233,7 @@ TEST_P(TransferInDisorder, MixtureInBothDirections) {
     pair.connect();
     const auto chance = rt::World::simulated(seed + 1'000'000);
     struct Expected {
-      End* source;
+      End* origin;
       End* target;
       std::size_t source_offset, target_offset, length;
     };
@@ -243,12 +243,12 @@ TEST_P(TransferInDisorder, MixtureInBothDirections) {
       const WorkOp op = std::array{WorkOp::send, WorkOp::send_with_imm, WorkOp::rdma_write, WorkOp::rdma_write_with_imm,
                                    WorkOp::rdma_read}[chance->random() % 5];
       const std::size_t length = chance->random() % (slot - 8);
-      const std::size_t source = slot_number * slot, target = region + slot_number * slot;
+      const std::size_t origin = slot_number * slot, target = region + slot_number * slot;
       const bool read = op == WorkOp::rdma_read;
-      (read ? to : from).fill(source, length, seed * 1000 + slot_number);
-      expected.push_back({read ? &to : &from, read ? &from : &to, source, target, length});
+      (read ? to : from).fill(origin, length, seed * 1000 + slot_number);
+      expected.push_back({read ? &to : &from, read ? &from : &to, origin, target, length});
       if (needs_receive(op)) to.post_receive(i, target, is_send(op) ? slot : 0);
-      SendWork work = End::work(op, i, read ? target : source, length, read ? source : target);
+      SendWork work = End::work(op, i, read ? target : origin, length, read ? origin : target);
       work.signaled = i % 3 == 0 || i + 1 == count;
       work.fence = i % 7 == 0;
       from.qp.post_send(std::move(work));
@@ -268,7 +268,7 @@ TEST_P(TransferInDisorder, MixtureInBothDirections) {
     }
     EXPECT_EQ(pair.a.host.sent_ids(), ids);
     for (const Expected& each : expected) {
-      EXPECT_TRUE(std::ranges::equal(each.source->memory(each.source_offset, each.length),
+      EXPECT_TRUE(std::ranges::equal(each.origin->memory(each.source_offset, each.length),
                                      each.target->memory(each.target_offset, each.length)));
     }
     if (testing::Test::HasFailure()) return;

@@ -50,7 +50,11 @@ enum class WcOpcode : std::uint8_t {  // enum ibv_wc_opcode
 
 namespace access {  // enum ibv_access_flags
 inline constexpr std::uint32_t local_write = 1, remote_write = 2, remote_read = 4, remote_atomic = 8;
-}
+inline constexpr std::uint32_t remote = remote_write | remote_read | remote_atomic;
+}  // namespace access
+
+inline constexpr std::uint32_t message_bytes_max = 1U << 31;  // IBTA 9.7.7.1.1
+inline constexpr std::uint32_t atomic_bytes = 8;
 
 struct Sge {
   std::uint64_t addr{};

@@ -14,7 +14,6 @@ namespace hawser::rt::explore {
 namespace {
 
 thread_local Scheduler* current_scheduler = nullptr;
-constexpr std::uint32_t alive_magic = 0xA11FE;
 
 [[nodiscard]] std::uint64_t mix(std::uint64_t a, std::uint64_t b) {
   std::uint64_t h = (a ^ (b + 0x9E3779B97F4A7C15 + (a << 6) + (a >> 2))) * 0xBF58476D1CE4E5B9;

@@ -21,7 +21,6 @@ std::vector<HeldLock>& held_locks() noexcept {
 namespace explore {
 namespace {
 
-constexpr std::uint32_t alive_magic = 0xA11FE;
 constexpr std::uint32_t outside_owner = 0xFFFFFFFF;
 
 [[nodiscard]] OpKind op_of(Access how) {

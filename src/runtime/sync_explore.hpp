@@ -31,6 +31,7 @@ class ThreadId {
 
 namespace explore {
 
+inline constexpr std::uint32_t alive_magic = 0xA11FE;  // what Object::alive is until it is destroyed
 enum class ObjectKind : std::uint8_t { mutex, condvar, atomic };
 
 // What the explorer knows about a mutex, condition variable or atomic.

@@ -7,7 +7,7 @@
 namespace hawser::ucm {
 namespace {
 
-enum Level { level_id = 0, level_ib = 1 };
+enum OptionLevel { level_id = 0, level_ib = 1 };
 enum IdOption { id_tos = 0, id_reuse_address = 1, id_af_only = 2, id_ack_timeout = 3 };
 enum IbOption { ib_path = 1 };
 

@@ -5,14 +5,13 @@
 
 #include "base/assert.hpp"
 #include "roce/packet.hpp"
+#include "verbs/count.hpp"
 #include "verbs/data_path_impl.hpp"
 
 namespace hawser::verbs {
 namespace {
 
 constexpr std::size_t round_datagrams = 32;  // received, answered and sent together
-
-void count(std::atomic<std::uint64_t>& counter) { counter.fetch_add(1, std::memory_order_relaxed); }
 
 // Full or limited member of the default partition, as our only entry is a full member (IBTA 10.9.3).
 bool pkey_matches(PKey pkey) { return (pkey.value & 0x7FFF) == (pkey_default.value & 0x7FFF); }

@@ -3,14 +3,12 @@
 #include <algorithm>
 
 #include "roce/packet.hpp"
+#include "verbs/count.hpp"
 
 namespace hawser::verbs {
 namespace {
 
 constexpr roce::Opcode mad_opcode{.transport = roce::Transport::ud, .operation = roce::Operation::send_only};
-
-// Counters are read by people only: no order among them is needed.
-void count(std::atomic<std::uint64_t>& counter) { counter.fetch_add(1, std::memory_order_relaxed); }
 
 }  // namespace
 

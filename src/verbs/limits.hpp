@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "roce/work.hpp"
+
 namespace hawser::verbs::limits {
 
 inline constexpr std::uint32_t qp_max = 1U << 16;
@@ -14,8 +16,8 @@ inline constexpr std::uint32_t cqe_max = 1U << 22;  // per CQ
 inline constexpr std::uint32_t mr_max = (1U << 20) - 2;
 inline constexpr std::uint32_t pd_max = 1U << 16;
 inline constexpr std::uint32_t rd_atomic_max = 128;  // READs and atomics outstanding, per QP and direction
-inline constexpr std::uint32_t message_bytes_max = 1U << 31;
-inline constexpr std::uint32_t gid_table_entries =
-    256;  // reported size of the table; an index is a byte in ibv_ah_attr
+using roce::message_bytes_max;
+// The reported size of the table; an index is a byte in ibv_ah_attr.
+inline constexpr std::uint32_t gid_table_entries = 256;
 
 }  // namespace hawser::verbs::limits

@@ -11,9 +11,7 @@
 namespace hawser::verbs {
 namespace {
 
-constexpr std::uint32_t remote_rights =
-    roce::access::remote_write | roce::access::remote_read | roce::access::remote_atomic;
-constexpr std::uint32_t known_rights = roce::access::local_write | remote_rights | access::mw_bind |
+constexpr std::uint32_t known_rights = roce::access::local_write | roce::access::remote | access::mw_bind |
                                        access::zero_based | access::huge_pages | access::optional_range;
 
 // Whether every page can be read (and written): asks the kernel to make the pages present, which is what pinning them
@@ -83,7 +81,8 @@ Result<MemoryRegion*> MemoryTable::add(std::shared_ptr<Pd> pd, void* address, st
   const std::size_t slot = free_slot();
   const std::uint32_t chance = world_.random32() & ((1U << key_bits) - 1);
   region->lkey = LKey(static_cast<std::uint32_t>(slot) << key_bits | chance);
-  if ((access & remote_rights) != 0) region->rkey = RKey(region->lkey.value ^ 1);  // a local key is no remote key
+  if ((access & roce::access::remote) != 0)
+    region->rkey = RKey(region->lkey.value ^ 1);  // a local key is no remote key
   ++pd->users;
   region->pd = std::move(pd);
   slots_[slot] = std::move(region);

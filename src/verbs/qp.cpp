@@ -9,8 +9,6 @@
 namespace hawser::verbs {
 namespace {
 
-constexpr std::uint32_t remote_rights =
-    roce::access::remote_write | roce::access::remote_read | roce::access::remote_atomic;
 constexpr std::uint8_t hop_limit_default = 64;
 
 bool within_limits(const QpCapabilities& c) {
@@ -218,7 +216,7 @@ roce::RcAttributes Qp::rc_attributes() const {
           .timeout = attributes_.timeout,
           .retry_count = attributes_.retry_count,
           .rnr_retry = attributes_.rnr_retry,
-          .remote_access = attributes_.access_flags & remote_rights};
+          .remote_access = attributes_.access_flags & roce::access::remote};
 }
 
 Status Qp::post_one(roce::SendWork&& work) {
