@@ -34,9 +34,10 @@ struct Launch {
   int error;
 };
 
-// The functions below run in processes that share memory with a threaded program: only system calls.
+// The functions below run in processes that share memory with a threaded program: only system calls, and on a
+// stack that AddressSanitizer does not know.
 
-[[noreturn]] void become_daemon(Launch& launch) {
+[[noreturn, gnu::no_sanitize_address]] void become_daemon(Launch& launch) {
   setsid();
   (void)!chdir("/");
   const int ready = fcntl(launch.ready, F_DUPFD, ready_fd + 1);  // out of the way of the standard descriptors
@@ -49,11 +50,11 @@ struct Launch {
   _exit(127);
 }
 
-int second_process(void* argument) { become_daemon(*static_cast<Launch*>(argument)); }
+[[gnu::no_sanitize_address]] int second_process(void* argument) { become_daemon(*static_cast<Launch*>(argument)); }
 
 // Exits as soon as hawserd runs, so that hawserd is nobody's child. exec would give the first process SIGCHLD as its
 // exit signal, therefore a second one.
-int first_process(void* argument) {
+[[gnu::no_sanitize_address]] int first_process(void* argument) {
   auto& launch = *static_cast<Launch*>(argument);
   if (clone(second_process, launch.second_stack_top, CLONE_VM | CLONE_VFORK, argument) < 0) launch.error = errno;
   _exit(0);

@@ -57,7 +57,7 @@ void MessageReader::raw(void* out, std::size_t size) {
     rest_ = {};
     return;
   }
-  std::memcpy(out, rest_.data(), size);
+  if (size > 0) std::memcpy(out, rest_.data(), size);  // at the end of a message data() may be null
   rest_ = rest_.subspan(size);
 }
 
