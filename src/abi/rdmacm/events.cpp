@@ -187,7 +187,10 @@ int rdma_ack_cm_event(rdma_cm_event* event) {
 }
 
 const char* rdma_event_str(rdma_cm_event_type event) {
-  constexpr auto last = static_cast<unsigned>(cma::EventType::internal);
-  if (static_cast<unsigned>(event) > last) return "UNKNOWN EVENT";
-  return cma::name(static_cast<cma::EventType>(event));
+  // A C program may pass any int; as an enum, C++ would only let us read the values that it names.
+  unsigned number = 0;
+  static_assert(sizeof number == sizeof event);
+  std::memcpy(&number, &event, sizeof number);
+  if (number > static_cast<unsigned>(cma::EventType::internal)) return "UNKNOWN EVENT";
+  return cma::name(static_cast<cma::EventType>(number));
 }
