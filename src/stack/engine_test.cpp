@@ -222,18 +222,19 @@ void interrupt(Engine& engine, Waiter& waiter) {
   }
 }
 
-// Installs a handler for SIGUSR1 for a scope.
+// Installs a handler for a scope.
 class Handler {
  public:
-  explicit Handler(int flags) {
+  explicit Handler(int flags, int number = SIGUSR1) : number_(number) {
     struct sigaction action{};
     action.sa_handler = [](int) {};
     action.sa_flags = flags;
-    EXPECT_EQ(sigaction(SIGUSR1, &action, &before_), 0);
+    EXPECT_EQ(sigaction(number_, &action, &before_), 0);
   }
-  ~Handler() { sigaction(SIGUSR1, &before_, nullptr); }
+  ~Handler() { sigaction(number_, &before_, nullptr); }
 
  private:
+  int number_;
   struct sigaction before_{};
 };
 
@@ -246,6 +247,7 @@ TEST_F(EngineTest, ASignalHandlerInterruptsTheWait) {
 
 TEST_F(EngineTest, ASignalHandlerWithRestartDoesNot) {
   const Handler handler(SA_RESTART);
+  const Handler crash_reporter(0, SIGSEGV);
   Waiter waiter(engine_, WaitKind::completions);
   interrupt(engine_, waiter);
   EXPECT_EQ(errno_of(waiter.release()), 0);
