@@ -44,7 +44,7 @@ bench: packages-build-demo $(RELEASE)/build.ninja
 	@cmake --build $(RELEASE) --target product bench
 	@bench/run.py $(RELEASE)
 
-check: packages-build-check build/clang/build.ninja
+check: packages-build-check build/check/build.ninja
 	@tools/check.sh
 
 install: all

@@ -1,6 +1,9 @@
 # Compiler settings that every target of ours shares, and the libraries that are found once.
 option(HAWSER_WERROR "Treat warnings as errors" ON)
 option(HAWSER_CHECKED "Checked build: lock ranks, owners and nesting are verified at run time" OFF)
+option(HAWSER_UNITY "Compile the sources of a room together: a third of the time for all of them, more for one" OFF)
+set(CMAKE_UNITY_BUILD ${HAWSER_UNITY})
+set(CMAKE_UNITY_BUILD_BATCH_SIZE 12)
 set(HAWSER_SANITIZE "" CACHE STRING "Sanitizers, as for -fsanitize= (for example: address,undefined or thread)")
 
 find_package(Threads REQUIRED)

@@ -10,6 +10,7 @@ set(HAWSER_PRODUCT_PROGRAMS hawser hawserd)
 set(HAWSER_PRODUCT_LIBRARIES rdmacm ibverbs)
 
 add_custom_target(product)     # plain `make`
+add_custom_target(libraries)   # what the clang build of `make check` needs: every room, production and simulated
 add_custom_target(unit_tests)  # what the sanitizer builds need: every program named …_test or …explore
 
 function(hawser_finish_product)

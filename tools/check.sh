@@ -1,9 +1,9 @@
 #!/bin/bash
 # What can be said about the sources without running them. Every step runs, whatever the others say.
-#   tools/check.sh [BUILD_DIR]      a build directory of the preset clang, default build/clang
+#   tools/check.sh [BUILD_DIR]      a build directory of the preset check (or clang), default build/check
 set -uo pipefail
 cd "$(dirname "$0")/.."
-build=${1:-build/clang}
+build=${1:-build/check}
 failed=()
 
 step() {  # NAME COMMAND…
@@ -22,7 +22,8 @@ format() {
 }
 lint_can_fail() { (cd tools && python3 -B -m unittest -q lint_test) 2>/dev/null || (cd tools && python3 -B lint_test.py); }
 # All warnings of clang are errors here, -Wthread-safety and -Wthread-safety-beta among them.
-clang_build() { cmake --build "$build"; }
+# The tests are compiled with the same warnings by the sanitizer builds of .ci/run.
+clang_build() { cmake --build "$build" --target product libraries; }
 tidy() { tools/tidy.py "$build"; }
 
 step "format (clang-format-19 -i repairs it)" format

@@ -2,7 +2,7 @@
 """clang-tidy over the sources of src/, on all cores. A file that was clean is not looked at again until it, a header of
 ours that it includes, its compile command, .clang-tidy or clang-tidy itself has changed.
 
-usage: tidy.py BUILD_DIR [PATTERN…]      PATTERN: only files whose path contains it
+usage: tidy.py BUILD_DIR [PATTERN…]      PATTERN: only what compiles a file whose path contains it
 """
 import concurrent.futures
 import hashlib
@@ -19,17 +19,27 @@ TIDY = "clang-tidy-19"
 INCLUDE = re.compile(rb'^[ \t]*#[ \t]*include[ \t]*["<]([^">]+)[">]', re.M)
 
 
+def sources(unit):
+    """The files of src/ that a compiled file stands for: those that a unity file includes, or itself."""
+    files = [unit]
+    if unit.name.startswith("unity_"):
+        files = [Path(name.decode()) for name in INCLUDE.findall(unit.read_bytes())]
+    return [path for path in files if path.is_relative_to(ROOT / "src")]
+
+
 def commands(build):
-    """One compile command per file of src/: the production library's where there are two (see cmake/HawserRoom.cmake)."""
-    chosen = {}
-    for entry in json.loads((build / "compile_commands.json").read_text(encoding="utf-8")):
-        path = Path(entry["file"])
-        if not path.is_relative_to(ROOT / "src") or path.stem.endswith("_test"):
-            continue
-        simulated = "HAWSER_EXPLORE" in entry["command"]
-        if path not in chosen or not simulated:
-            chosen[path] = (simulated, entry)
-    return {path: entry for path, (_, entry) in sorted(chosen.items())}
+    """Compile commands that together cover src/ but for its tests: of what is compiled twice, the production library's
+    (see cmake/HawserRoom.cmake)."""
+    entries = json.loads((build / "compile_commands.json").read_text(encoding="utf-8"))
+    entries.sort(key=lambda entry: ("HAWSER_EXPLORE" in entry["command"], entry["file"]))
+    chosen, covered = {}, set()
+    for entry in entries:
+        unit = Path(entry["file"])
+        files = {path for path in sources(unit) if not path.stem.endswith("_test")}
+        if files - covered:
+            covered |= files
+            chosen[unit] = entry
+    return chosen
 
 
 class Inputs:
@@ -72,7 +82,7 @@ def main():
     database = commands(build)
     (cache / "compile_commands.json").write_text(json.dumps(list(database.values())), encoding="utf-8")
     for path, entry in database.items():
-        if patterns and not any(pattern in str(path) for pattern in patterns):
+        if patterns and not any(pattern in str(source) for pattern in patterns for source in sources(path)):
             continue
         marker = cache / inputs.key(path, entry["command"], settings)
         if marker.exists():
@@ -80,7 +90,7 @@ def main():
         else:
             work.append((path, marker))
     # The longest first, so that no core idles at the end.
-    work.sort(key=lambda item: -item[0].stat().st_size)
+    work.sort(key=lambda item: -len(sources(item[0])))
 
     def check(item):
         path, marker = item

@@ -4,9 +4,10 @@
 #
 # Only the files that the patch touches are copied. A .cpp file is compiled into the program, whose objects come before the
 # libraries, so that the linker has no use for the original. With a header, everything explored is compiled again, with
-# the copy before the original in the search path. Not under a sanitizer, which would find nothing that the explorer must.
+# the copy before the original in the search path. Not in a unity
+# build, whose objects hold the mutated file's neighbours too.
 function(hawser_mutant PATCH)
-  if(HAWSER_SANITIZE)
+  if(HAWSER_UNITY)
     return()
   endif()
   get_filename_component(name ${PATCH} NAME_WE)
