@@ -52,7 +52,11 @@ Row row_of(const agent::IdInfo& id, const InterfaceName& interface_name) {
 // By pid, and in the agent's order within a process.
 std::multimap<int, Row> rows_of(const agent::HostReport& report, const InterfaceName& interface_name) {
   std::multimap<int, Row> rows;
-  for (const agent::IdInfo& id : report.ids) rows.emplace(id.pid, row_of(id, interface_name));
+  for (const agent::IdInfo& id : report.ids) {
+    // Its program has destroyed it; the record only waits for the peer to have heard of the end.
+    if (static_cast<cma::State>(id.record.cma_state) == cma::State::destroying) continue;
+    rows.emplace(id.pid, row_of(id, interface_name));
+  }
   return rows;
 }
 

@@ -10,7 +10,7 @@ CommId Connection::remote_id() const { return endpoint_->remote_id(); }
 void Connection::set_handler(Handler handler) {
   endpoint_->set_handler(std::make_shared<const Handler>(std::move(handler)));
 }
-void Connection::attach_ledger(LedgerRecord* record) { endpoint_->attach_ledger(record); }
+void Connection::attach_ledger(LedgerHold record) { endpoint_->attach_ledger(std::move(record)); }
 Status Connection::send_req(const ReqParam& param) { return endpoint_->send_req(param); }
 Status Connection::send_rep(const RepParam& param) { return endpoint_->send_rep(param); }
 Status Connection::send_rtu(std::span<const std::byte> private_data) { return endpoint_->send_rtu(private_data); }

@@ -30,9 +30,10 @@ class Connection {
   [[nodiscard]] CommId local_id() const;
   [[nodiscard]] CommId remote_id() const;
   void set_handler(Handler handler);
-  // Where this connection's part of the ledger is written from now on; nullptr: nowhere. The record must stay until
-  // Manager::destroy() returned or another one is attached.
-  void attach_ledger(LedgerRecord* record);
+  // Where this connection's part of the ledger is written from now on; nullptr: nowhere. When the connection is
+  // destroyed before the peer has answered its DREQ, the record stays through timewait: should the process end, the
+  // agent repeats the DREQ.
+  void attach_ledger(LedgerHold record);
   // Free for the owner (cma::Id).
   void* context{};
 

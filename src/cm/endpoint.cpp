@@ -36,14 +36,14 @@ void Endpoint::set_handler(std::shared_ptr<const Handler> handler) {
   std::swap(handler_, handler);
 }
 
-void Endpoint::attach_ledger(LedgerRecord* record) {
+void Endpoint::attach_ledger(LedgerHold record) {
   rt::Lock lock(mutex_);
-  ledger_ = record;
+  ledger_.swap(record);  // the old one is released outside the lock
   write_ledger();
 }
 
 void Endpoint::write_ledger() {
-  update(ledger_, [&](LedgerRecord& r) {
+  update(ledger_.get(), [&](LedgerRecord& r) {
     mutex_.assert_held();
     r.cm_state = static_cast<std::uint8_t>(state_);
     r.local_comm_id = local_id().value;
@@ -91,7 +91,7 @@ void Endpoint::become_idle() {
 void Endpoint::enter_timewait() {
   cancel_request();
   leave_tables();
-  core_.timewait.add({id_, remote_qpn_, weak_from_this()}, cm_time(ack_timeout_));
+  core_.timewait.add({id_, remote_qpn_, weak_from_this(), std::move(farewell_)}, cm_time(ack_timeout_));
   become(State::timewait);
 }
 
@@ -209,11 +209,21 @@ void Endpoint::destroy(int reason) {
   finish(reason);
 }
 
+// A destroyed connection does not repeat its DREQ [spec 5.5]. If that one is lost and the process ends, the peer would
+// wait for ever: so the record says "DREQ sent" through timewait, and the agent takes the asking over.
+void Endpoint::keep_farewell() {
+  if (state_ != State::established && state_ != State::dreq_sent) return;
+  farewell_ = std::move(ledger_);
+  update(farewell_.get(), [](LedgerRecord& r) { r.cm_state = static_cast<std::uint8_t>(State::dreq_sent); });
+}
+
 void Endpoint::finish(int reason) {
+  LedgerHold record;  // released outside the lock
   {
     rt::Lock lock(mutex_);
+    keep_farewell();
     end_by_destroy(reason);
-    ledger_ = nullptr;
+    record = std::move(ledger_);
   }
   core_.tables.erase_local(local_id());
   delete std::exchange(connection_, nullptr);

@@ -30,7 +30,7 @@ class Endpoint : public std::enable_shared_from_this<Endpoint> {
   [[nodiscard]] State state() const;
   [[nodiscard]] CommId remote_id() const;
   void set_handler(std::shared_ptr<const Handler> handler);
-  void attach_ledger(LedgerRecord* record);
+  void attach_ledger(LedgerHold record);
   Status send_req(const ReqParam& param);
   Status send_rep(const RepParam& param);
   Status send_rtu(std::span<const std::byte> private_data);
@@ -76,6 +76,7 @@ class Endpoint : public std::enable_shared_from_this<Endpoint> {
   void run_handler(const Event& event);
   void end_handler(int result);
   void finish(int reason);
+  void keep_farewell() HW_REQUIRES(mutex_);
 
   // endpoint_send.cpp
   Status send_now(const MadHeader& header, const Body& body) HW_REQUIRES(mutex_);
@@ -105,7 +106,8 @@ class Endpoint : public std::enable_shared_from_this<Endpoint> {
   rt::CondVar handler_done_;
   State state_ HW_GUARDED_BY(mutex_) = State::idle;
   std::shared_ptr<const Handler> handler_ HW_GUARDED_BY(mutex_);
-  LedgerRecord* ledger_ HW_GUARDED_BY(mutex_) = nullptr;
+  LedgerHold ledger_ HW_GUARDED_BY(mutex_);
+  LedgerHold farewell_ HW_GUARDED_BY(mutex_);   // on its way into timewait; see keep_farewell()
   bool claimed_ HW_GUARDED_BY(mutex_) = false;  // destroy() or a handler's result ends it: no handler any more
   bool handler_running_ HW_GUARDED_BY(mutex_) = false;
   bool established_pending_ HW_GUARDED_BY(mutex_) = false;  // user_established is owed to the handler

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <type_traits>
 
@@ -49,6 +50,15 @@ class Ledger {
 // Writes a record under its seqlock: update(record, [](LedgerRecord& r) { r.cm_state = …; }). nullptr does nothing.
 template <class Change>
 void update(LedgerRecord* record, Change&& change);
+
+// A record as long as anybody holds it: cma while the id lives, and cm until the peer has, or should have, heard of the
+// end. Empty when the ledger is full.
+using LedgerHold = std::shared_ptr<LedgerRecord>;
+[[nodiscard]] inline LedgerHold hold_record(Ledger& ledger) {
+  LedgerRecord* const record = ledger.allocate();
+  if (record == nullptr) return {};
+  return {record, [&ledger](LedgerRecord* r) { ledger.release(r); }};
+}
 
 // For Stacks without an agent.
 class NoLedger final : public Ledger {

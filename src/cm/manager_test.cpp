@@ -234,7 +234,7 @@ TEST(Manager, TheLedgerFollowsTheConnection) {
   LedgerRecord record{};
   Script s;
   s.create();
-  s.connection->attach_ledger(&record);
+  s.connection->attach_ledger({&record, [](LedgerRecord*) {}});
   ASSERT_TRUE(s.send_req());
   EXPECT_EQ(record.cm_state, static_cast<std::uint8_t>(State::req_sent));
   EXPECT_EQ(record.local_comm_id, s.connection->local_id().value);
@@ -256,6 +256,40 @@ TEST(Manager, TheLedgerFollowsTheConnection) {
   const std::uint32_t sequence = record.sequence;
   ASSERT_TRUE(s.connection->send_dreq({}));
   EXPECT_EQ(record.sequence, sequence) << "detached";
+}
+
+// The process may end before the peer has heard of the end: the record says so until timewait is over.
+TEST(Manager, TheLedgerKeepsAnUnansweredFarewell) {
+  LedgerRecord record{};
+  bool held = true;
+  Script s;
+  s.create();
+  s.connection->attach_ledger({&record, [&held](LedgerRecord*) { held = false; }});
+  ASSERT_TRUE(s.send_req());
+  s.peer_sends(s.rep());
+  ASSERT_TRUE(s.connection->send_rtu({}));
+  s.us.manager.destroy(std::exchange(s.connection, nullptr));
+  EXPECT_TRUE(held);
+  EXPECT_EQ(record.cm_state, static_cast<std::uint8_t>(State::dreq_sent));
+  EXPECT_EQ(record.remote_qpn, Script::their_qpn.value);
+  EXPECT_EQ(record.remote_comm_id, Script::their_id.value);
+  s.net.run(std::chrono::minutes(2));
+  EXPECT_FALSE(held);
+}
+
+TEST(Manager, TheLedgerForgetsAnAnsweredFarewell) {
+  LedgerRecord record{};
+  bool held = true;
+  Script s;
+  s.create();
+  s.connection->attach_ledger({&record, [&held](LedgerRecord*) { held = false; }});
+  ASSERT_TRUE(s.send_req());
+  s.peer_sends(s.rep());
+  ASSERT_TRUE(s.connection->send_rtu({}));
+  ASSERT_TRUE(s.connection->send_dreq({}));
+  s.peer_sends(s.drep());
+  s.us.manager.destroy(std::exchange(s.connection, nullptr));
+  EXPECT_FALSE(held);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 
 #include "base/types.hpp"
 #include "cm/comm_id.hpp"
+#include "cm/ledger.hpp"
 #include "runtime/dispatcher.hpp"
 
 namespace hawser::cm {
@@ -20,6 +21,7 @@ class Timewait {
     std::shared_ptr<const CommIdLease> id;
     Qpn remote_qpn;
     std::weak_ptr<Endpoint> owner;
+    LedgerHold farewell;  // of a connection whose last DREQ nobody has answered yet
   };
   // Called on the dispatcher, with no lock held, for an entry whose time is over and whose connection still exists.
   using Over = std::function<void(Endpoint& owner, Qpn remote_qpn)>;

@@ -113,7 +113,7 @@ Status Id::send_response(cm::Connection& connection, const ConnParam* param) {
     rt::Lock lock(data_mutex_);
     rep.qpn = param->qpn.value != 0 ? param->qpn : qpn_;
     rep.srq = param->srq || srq_;
-    cm::update(record_, [&](cm::LedgerRecord& r) { r.local_qpn = rep.qpn.value; });
+    cm::update(record_.get(), [&](cm::LedgerRecord& r) { r.local_qpn = rep.qpn.value; });
   }
   rep.private_data = param->private_data;
   rep.starting_psn = starting_psn_;

@@ -12,7 +12,7 @@ Id::Id(Core& core, PortSpace space, QpType qp_type, std::shared_ptr<const Handle
       port_space_(space),
       qp_type_(qp_type),
       starting_psn_(core.services.dispatcher.world().random32()),
-      record_(core.services.ledger.allocate()),
+      record_(cm::hold_record(core.services.ledger)),
       handler_(std::move(handler)),
       context_(context),
       state_(State::idle),
@@ -27,7 +27,7 @@ Id::Id(Core& core, PortSpace space, QpType qp_type, std::shared_ptr<const Handle
         finish_work({.type = EventType::addr_change});
       }) {
   neighbour_.id = this;
-  cm::update(record_, [this](cm::LedgerRecord& r) {
+  cm::update(record_.get(), [this](cm::LedgerRecord& r) {
     r.in_use = 1;
     r.cma_state = public_number(State::idle);
     r.port_space = static_cast<std::uint16_t>(port_space_);
@@ -53,11 +53,7 @@ Id::Id(Core& core, const Id& listener)
   handler_ = std::move(handler);
 }
 
-Id::~Id() {
-  cm::update(record_, [](cm::LedgerRecord& r) { r.in_use = 0; });
-  if (record_ != nullptr) core_.services.ledger.release(record_);
-  core_.count_death();
-}
+Id::~Id() { core_.count_death(); }
 
 bool Id::exchange(State from, State to) {
   rt::Lock lock(state_mutex_);
@@ -168,7 +164,7 @@ void Id::set_qp(Qpn qpn, bool srq) {
   rt::Lock lock(data_mutex_);
   qpn_ = qpn;
   srq_ = srq;
-  cm::update(record_, [&](cm::LedgerRecord& r) { r.local_qpn = qpn.value; });
+  cm::update(record_.get(), [&](cm::LedgerRecord& r) { r.local_qpn = qpn.value; });
 }
 
 cm::Connection* Id::connection() const {
@@ -196,14 +192,14 @@ ServiceId Id::service_id(std::uint16_t port) const {
 }
 
 void Id::write_ledger_state(State state) {
-  cm::update(record_, [state](cm::LedgerRecord& r) { r.cma_state = public_number(state); });
+  cm::update(record_.get(), [state](cm::LedgerRecord& r) { r.cma_state = public_number(state); });
 }
 
 void Id::write_ledger_addresses() {
   const SocketAddress source = source_;
   const SocketAddress destination = destination_;
   const std::uint32_t interface = device_ ? device_->interface_index() : 0;
-  cm::update(record_, [&](cm::LedgerRecord& r) {
+  cm::update(record_.get(), [&](cm::LedgerRecord& r) {
     r.source_family = static_cast<std::uint8_t>(source.family);
     r.destination_family = static_cast<std::uint8_t>(destination.family);
     r.source_port = source.port;

@@ -197,7 +197,7 @@ class Id : public DeviceHook {
   const PortSpace port_space_;
   const QpType qp_type_;
   const Psn starting_psn_;  // what the kernel calls seq_num [spec 5.7]
-  cm::LedgerRecord* const record_;
+  const cm::LedgerHold record_;
   mutable rt::Mutex handler_mutex_{rt::LockRank::handler};
 
   // What entry points, handlers and queries share besides the state.
