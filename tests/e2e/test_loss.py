@@ -39,6 +39,17 @@ def test_ucmatose(host):
         assert "test complete" in end.output and "return status 0" in end.output
 
 
+@pytest.mark.parametrize("nth", [13, 14, 15])
+def test_farewell(host, nth):
+    # rping's client does not wait for the answer to its last DREQ (one of these datagrams): when that is lost and the
+    # client is gone, the agent asks again.
+    server = host.run("rping", "-s", "-a", "127.0.0.1", "-C", 2)
+    host.listening(server, 7174)
+    client = host.run("rping", "-c", "-a", "127.0.0.1", "-C", 2, env={"HAWSER_FAULT": f"nth={nth}"})
+    assert client.status() == 0, client.describe()
+    assert server.status() == 0, server.describe()
+
+
 def test_a_wrong_plan_is_an_error(host):
     # Else a test with a typing error would be a run without faults.
     client = host.run("rping", "-c", "-a", IPV4, "-C", 1, env={"HAWSER_FAULT": "loss=a lot"})
