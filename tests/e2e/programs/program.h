@@ -1,6 +1,5 @@
 /* What the small librdmacm programs of the end-to-end tests share. They use Debian's headers and libraries only, print
  * one line for each thing that happens, and are told what to do by lines on standard input. */
-#define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
