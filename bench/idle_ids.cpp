@@ -3,12 +3,13 @@
 #include <arpa/inet.h>
 #include <malloc.h>
 #include <netinet/in.h>
-#include <rdma/rdma_cma.h>
 
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <vector>
+
+#include <rdma/rdma_cma.h>
 
 namespace {
 
@@ -34,9 +35,7 @@ rdma_cm_event* take(rdma_event_channel* channel, rdma_cm_event_type wanted) {
   return event;
 }
 
-void expect(rdma_event_channel* channel, rdma_cm_event_type wanted) {
-  rdma_ack_cm_event(take(channel, wanted));
-}
+void expect(rdma_event_channel* channel, rdma_cm_event_type wanted) { rdma_ack_cm_event(take(channel, wanted)); }
 
 }  // namespace
 

@@ -22,7 +22,8 @@ constexpr int af_ib = 27;
 IpAddress IpAddress::v4(std::uint32_t host_order) {
   IpAddress a;
   std::ranges::copy(v4_prefix, a.bytes.begin());
-  for (int i = 0; i < 4; ++i) a.bytes[static_cast<std::size_t>(12 + i)] = static_cast<std::uint8_t>(host_order >> (24 - 8 * i));
+  for (int i = 0; i < 4; ++i)
+    a.bytes[static_cast<std::size_t>(12 + i)] = static_cast<std::uint8_t>(host_order >> (24 - 8 * i));
   return a;
 }
 
@@ -112,7 +113,8 @@ std::string SocketAddress::text() const {
   switch (family) {
     case Family::inet: return fmt::format("{}:{}", ip.text(), port);
     case Family::inet6:
-      return scope_id != 0 ? fmt::format("[{}%{}]:{}", ip.text(), scope_id, port) : fmt::format("[{}]:{}", ip.text(), port);
+      return scope_id != 0 ? fmt::format("[{}%{}]:{}", ip.text(), scope_id, port)
+                           : fmt::format("[{}]:{}", ip.text(), port);
     case Family::ib: return "ib";
     case Family::unspecified: break;
   }

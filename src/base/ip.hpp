@@ -20,8 +20,8 @@ struct IpAddress {
 
   constexpr auto operator<=>(const IpAddress&) const = default;
 
-  [[nodiscard]] static IpAddress v4(std::uint32_t host_order);                    // 0x7F000001 → 127.0.0.1
-  [[nodiscard]] static std::optional<IpAddress> parse(std::string_view text);     // "10.0.0.1", "fe80::1"
+  [[nodiscard]] static IpAddress v4(std::uint32_t host_order);                 // 0x7F000001 → 127.0.0.1
+  [[nodiscard]] static std::optional<IpAddress> parse(std::string_view text);  // "10.0.0.1", "fe80::1"
   [[nodiscard]] static constexpr IpAddress any_v6() { return {}; }
   [[nodiscard]] static IpAddress any_v4() { return v4(0); }
 

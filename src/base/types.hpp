@@ -27,7 +27,7 @@ using PKey = Named<struct PKeyTag, std::uint16_t>;
 using LKey = Named<struct LKeyTag, std::uint32_t>;
 using RKey = Named<struct RKeyTag, std::uint32_t>;
 
-inline constexpr Qpn qpn_gsi{1};            // the general services interface: CM MADs
+inline constexpr Qpn qpn_gsi{1};  // the general services interface: CM MADs
 inline constexpr Qpn qpn_multicast{0xFFFFFF};
 inline constexpr PKey pkey_default{0xFFFF};
 inline constexpr QKey qkey_gsi{0x80010000};

@@ -31,8 +31,7 @@ namespace hawser {
   while (width > 0) {
     const unsigned offset = static_cast<unsigned>(position % 8);
     const unsigned take = std::min(width, 8 - offset);
-    const unsigned chunk =
-        (std::to_integer<unsigned>(data[position / 8]) >> (8 - offset - take)) & ((1U << take) - 1);
+    const unsigned chunk = (std::to_integer<unsigned>(data[position / 8]) >> (8 - offset - take)) & ((1U << take) - 1);
     value = value << take | chunk;
     position += take;
     width -= take;

@@ -34,8 +34,8 @@ void Id::destroy(Id* id, std::optional<State> old) {
     id->set_connection(nullptr);
   }
   core.detach(*id);
-  // Off the lists, so nothing queues these any more. A resolve_route() that a removal overtook queued its work after the
-  // claimer's cancel; on the dispatching thread we would wait for it for ever.
+  // Off the lists, so nothing queues these any more. A resolve_route() that a removal overtook queued its work after
+  // the claimer's cancel; on the dispatching thread we would wait for it for ever.
   id->cancel(id->route_work_);
   id->cancel(id->neighbour_work_);
   id->cancel(id->address_change_work_);

@@ -66,8 +66,8 @@ class Dispatcher {
   bool cancel_sync(Work& work);
   bool cancel_sync(Timer& timer);
 
-  // Takes the role and runs what is queued and due now, including what that posts in turn. False if another thread has the
-  // role. `until` is asked between two items and ends the run early (a caller whose own event has come).
+  // Takes the role and runs what is queued and due now, including what that posts in turn. False if another thread has
+  // the role. `until` is asked between two items and ends the run early (a caller whose own event has come).
   bool run(const std::function<bool()>& until = {});
   // Whether something is queued or due at `now`.
   [[nodiscard]] bool has_work(Time now) const;

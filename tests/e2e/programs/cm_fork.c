@@ -1,8 +1,8 @@
-/* cm_fork ADDRESS PORT: connects, forks, and connects from the child as well while the parent's connection stays. The child
- * then tries to use what its parent made. Exit status 0 if both connections were what they should be. */
-#include "program.h"
-
+/* cm_fork ADDRESS PORT: connects, forks, and connects from the child as well while the parent's connection stays. The
+ * child then tries to use what its parent made. Exit status 0 if both connections were what they should be. */
 #include <sys/wait.h>
+
+#include "program.h"
 
 static struct rdma_event_channel* channel;
 static struct endpoint end;
