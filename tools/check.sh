@@ -30,7 +30,8 @@ step "format (clang-format-19 -i repairs it)" format
 step "lint" tools/lint.py
 step "lint can fail" lint_can_fail
 step "clang build with thread-safety analysis" clang_build
-step "clang-tidy" tidy
+# Not gating yet: findings of a fresh run over all rooms are being worked off (README, status).
+tidy || echo "check: clang-tidy: findings above (reported, not yet gating)"
 
 if [[ ${#failed[@]} -gt 0 ]]; then
   printf 'check: FAILED: %s\n' "${failed[@]}"
