@@ -68,7 +68,9 @@ void Fiber::resume() {
 
 void Fiber::enter_hub(bool for_ever) {
   sanitizers::start_switch(for_ever ? nullptr : &fake_stack_, hub_bottom_, hub_size_);
-  sanitizers::tsan_switch(tsan_hub_);
+  void* const hub = tsan_hub_;
+  sanitizers::tsan_release(this);  // for whom the run is over: nobody acquires it before
+  sanitizers::tsan_switch(hub);
   const ctx::transfer_t back = ctx::jump_fcontext(hub_context_, nullptr);
   sanitizers::finish_switch(fake_stack_, &hub_bottom_, &hub_size_);
   hub_context_ = back.fctx;

@@ -25,6 +25,7 @@
 #endif
 #if defined(HW_TSAN)
 #include <sanitizer/tsan_interface.h>
+#include <sys/single_threaded.h>
 extern "C" {
 void AnnotateIgnoreReadsBegin(const char* file, int line);
 void AnnotateIgnoreReadsEnd(const char* file, int line);
@@ -69,6 +70,7 @@ inline void stack_kept([[maybe_unused]] void* bottom, [[maybe_unused]] std::size
 }
 [[nodiscard]] inline void* tsan_create() {
 #if defined(HW_TSAN)
+  __libc_single_threaded = false;  // else libstdc++ counts the references of shared_ptr without atomics
   return __tsan_create_fiber(0);
 #else
   return nullptr;

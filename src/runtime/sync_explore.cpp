@@ -8,11 +8,13 @@
 namespace hawser::rt {
 
 ThreadId this_thread_id() noexcept {
+  const explore::sanitizers::TsanIgnore ignore;
   explore::Scheduler* scheduler = explore::Scheduler::active();
   return scheduler != nullptr ? ThreadId(scheduler->running().id) : ThreadId(0xFFFFFFFF);
 }
 
 std::vector<HeldLock>& held_locks() noexcept {
+  const explore::sanitizers::TsanIgnore ignore;
   static thread_local std::vector<HeldLock> outside;
   explore::Scheduler* scheduler = explore::Scheduler::active();
   return scheduler != nullptr ? scheduler->running().held : outside;
@@ -44,6 +46,7 @@ Object::~Object() {
 }
 
 void lock(Object& mutex) {
+  const sanitizers::TsanIgnore ignore;
   Scheduler* scheduler = Scheduler::active();
   if (scheduler != nullptr) scheduler->point({.kind = OpKind::lock, .object = &mutex});
   HW_ASSERT(mutex.owner == 0, "explore-deadlock-outside-of-fibers");
@@ -52,6 +55,7 @@ void lock(Object& mutex) {
 }
 
 bool try_lock(Object& mutex) {
+  const sanitizers::TsanIgnore ignore;
   Scheduler* scheduler = Scheduler::active();
   if (scheduler != nullptr) scheduler->point({.kind = OpKind::try_lock, .object = &mutex});
   const bool free = mutex.owner == 0;
@@ -64,12 +68,14 @@ bool try_lock(Object& mutex) {
 }
 
 void unlock(Object& mutex) {
+  const sanitizers::TsanIgnore ignore;
   if (Scheduler* scheduler = Scheduler::active()) scheduler->point({.kind = OpKind::unlock, .object = &mutex});
   sanitizers::tsan_release(&mutex);
   mutex.owner = 0;
 }
 
 bool wait(Object& condvar, Object& mutex, Time deadline) {
+  const sanitizers::TsanIgnore ignore;
   Scheduler* scheduler = Scheduler::active();
   HW_ASSERT(scheduler != nullptr, "explore-wait-outside-of-fibers");
   sanitizers::tsan_release(&mutex);

@@ -41,6 +41,7 @@ function(hawser_mutant PATCH)
   add_executable(${program} ${sources})
   target_include_directories(${program} BEFORE PRIVATE ${copy}/src)
   target_link_libraries(${program} PRIVATE ${libraries})
+  hawser_use_headers(${program})
   add_custom_target(${program}-sources DEPENDS ${copies})
   add_dependencies(${program} ${program}-sources)
 
