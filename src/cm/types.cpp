@@ -42,6 +42,18 @@ const char* name(RejectReason reason) {
   return "unknown";
 }
 
+const char* name(SidrStatus status) {
+  switch (status) {
+    case SidrStatus::success: return "success";
+    case SidrStatus::unsupported: return "service not supported";
+    case SidrStatus::reject: return "rejected";
+    case SidrStatus::no_qp: return "no QP";
+    case SidrStatus::redirect: return "redirect";
+    case SidrStatus::unsupported_version: return "version not supported";
+  }
+  return "unknown";
+}
+
 const char* name(EventKind kind) {
   switch (kind) {
     case EventKind::req_received: return "REQ_RECEIVED";
@@ -56,6 +68,9 @@ const char* name(EventKind kind) {
     case EventKind::dreq_error: return "DREQ_ERROR";
     case EventKind::drep_received: return "DREP_RECEIVED";
     case EventKind::timewait_exit: return "TIMEWAIT_EXIT";
+    case EventKind::sidr_req_received: return "SIDR_REQ_RECEIVED";
+    case EventKind::sidr_req_error: return "SIDR_REQ_ERROR";
+    case EventKind::sidr_rep_received: return "SIDR_REP_RECEIVED";
   }
   return "unknown";
 }

@@ -51,6 +51,17 @@ enum class RejectReason : std::uint16_t {
 };
 [[nodiscard]] const char* name(RejectReason reason);
 
+// Status of a SIDR_REP [spec 5.4]; any other number may arrive.
+enum class SidrStatus : std::uint8_t {
+  success = 0,
+  unsupported = 1,  // nobody listens
+  reject = 2,
+  no_qp = 3,
+  redirect = 4,
+  unsupported_version = 5,
+};
+[[nodiscard]] const char* name(SidrStatus status);
+
 // Vendor options negotiated in REQ/REP ("enhanced connection establishment") [spec 1.14].
 struct Ece {
   std::uint32_t vendor_id{};  // 24 bits
@@ -91,6 +102,23 @@ struct RepParam {
   Ece ece;
 };
 
+// "Which of your datagram QPs serves this?"
+struct SidrReqParam {
+  Path path;
+  ServiceId service_id;
+  std::span<const std::byte> private_data;  // ≤ 216 bytes
+  std::uint8_t remote_cm_response_timeout{20}, max_cm_retries{15};
+};
+
+struct SidrRepParam {
+  SidrStatus status{SidrStatus::success};
+  Qpn qpn;                                     // of a success
+  QKey qkey;                                   // of a success
+  std::span<const std::byte> additional_info;  // ≤ 72 bytes
+  std::span<const std::byte> private_data;     // ≤ 136 bytes
+  Ece ece;
+};
+
 enum class EventKind : std::uint8_t {
   req_received,
   req_error,
@@ -104,6 +132,9 @@ enum class EventKind : std::uint8_t {
   dreq_error,
   drep_received,
   timewait_exit,
+  sidr_req_received,
+  sidr_req_error,
+  sidr_rep_received,
 };
 [[nodiscard]] const char* name(EventKind kind);
 
@@ -137,6 +168,19 @@ struct Event {
     std::uint16_t reason{};
     std::span<const std::byte> additional_info;
   } rej;
+  // sidr_req_received
+  struct SidrReq {
+    Path path;  // local = ours; MTU and packet life time are ours, as the message has none
+    ServiceId service_id;
+  } sidr_req;
+  // sidr_rep_received
+  struct SidrRep {
+    SidrStatus status{};
+    Qpn qpn;
+    QKey qkey;
+    Ece ece;
+    std::span<const std::byte> additional_info;
+  } sidr_rep;
 };
 
 // Attributes for moving the QP, as ib_cm_init_qp_attr gives them [spec 5.9].

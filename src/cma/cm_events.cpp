@@ -70,7 +70,10 @@ std::optional<Event> Id::translate(const cm::Event& event) {
     }
     case cm::EventKind::mra_received:
     case cm::EventKind::req_received:
-    case cm::EventKind::timewait_exit: return std::nullopt;
+    case cm::EventKind::timewait_exit:
+    case cm::EventKind::sidr_req_received:
+    case cm::EventKind::sidr_req_error:
+    case cm::EventKind::sidr_rep_received: return std::nullopt;
   }
   return std::nullopt;
 }

@@ -71,6 +71,18 @@ struct ConnParam {
   cm::Ece ece;
 };
 
+inline constexpr QKey qkey_default{0x01234567};  // of port spaces UDP and IB, and of RoCE groups [spec 1.12]
+
+// Whom a datagram QP may send to: what an address handle is made of, and the QP behind it.
+struct UdTarget {
+  Gid local, remote;
+  std::uint32_t interface{};
+  std::uint8_t traffic_class{}, hop_limit{64}, sl{};
+  std::uint32_t flow_label{};
+  Qpn qpn;
+  QKey qkey;
+};
+
 // One event. Spans are valid during the handler only.
 struct Event {
   EventType type{};
@@ -80,6 +92,12 @@ struct Event {
     std::uint8_t responder_resources{}, initiator_depth{}, flow_control{}, retry_count{}, rnr_retry_count{}, srq{};
     Qpn qpn;
   } conn{};
+  // Instead of `conn`: of ids with QpType::ud, and of MULTICAST_JOIN. CONNECT_REQUEST and errors fill the private data
+  // only.
+  struct Ud {
+    std::span<const std::byte> private_data;
+    UdTarget target;
+  } ud{};
   cm::Ece ece{};
 };
 

@@ -38,8 +38,9 @@ struct EventRecord {
   int status{};
   std::uint8_t responder_resources{}, initiator_depth{}, flow_control{}, retry_count{}, rnr_retry_count{}, srq{};
   Qpn qpn;
+  cma::UdTarget ud;  // MULTICAST_JOIN, and ESTABLISHED of a UD id
   cm::Ece ece;
-  PrivateData private_data;
+  PrivateData private_data;  // of the event's `conn` or `ud`, whichever it has
 };
 
 }  // namespace hawser::ucm

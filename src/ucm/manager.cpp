@@ -42,8 +42,9 @@ EventRecord record(Handle owner, std::uint64_t uid, const cma::Event& event) {
   out.rnr_retry_count = event.conn.rnr_retry_count;
   out.srq = event.conn.srq;
   out.qpn = event.conn.qpn;
+  out.ud = event.ud.target;
   out.ece = event.ece;
-  out.private_data = PrivateData(event.conn.private_data);
+  out.private_data = PrivateData(event.conn.private_data.empty() ? event.ud.private_data : event.conn.private_data);
   return out;
 }
 
