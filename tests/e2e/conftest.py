@@ -17,9 +17,11 @@ def pytest_runtest_makereport(item, call):
     outcome = yield
     report = outcome.get_result()
     item.failed = getattr(item, "failed", False) or report.failed
-    if report.failed and call.when == "call" and (host := item.funcargs.get("host")):
-        for process in host.processes:
-            report.sections.append((process.name, process.describe()))
+    if report.failed and call.when == "call":
+        hosts = [item.funcargs["host"]] if "host" in item.funcargs else item.funcargs.get("hosts", [])
+        for host in hosts:
+            for process in host.processes:
+                report.sections.append((f"{host.name}: {process.name}", process.describe()))
 
 
 @pytest.fixture(scope="session")
@@ -28,14 +30,32 @@ def tree():
         yield tree
 
 
+def need_namespaces():
+    if os.geteuid() != 0 and not harness.may_unshare():
+        pytest.skip("needs root, or a user who may make network namespaces (unshare -Urn)")
+
+
 @pytest.fixture
 def host(request, tree):
     """A host of the test's own. Its programs run unprivileged, or as `every_user` says. Afterwards nothing may be left."""
-    if os.geteuid() != 0 and not harness.may_unshare():
-        pytest.skip("needs root, or a user who may make network namespaces (unshare -Urn)")
+    need_namespaces()
     host = harness.Host(tree, getattr(request, "param", harness.USERS[-1]))
+    host.wire()
     yield host
     host.close(check=not request.node.failed)
+
+
+@pytest.fixture
+def hosts(request, tree):
+    """Two hosts and a cable between them: hw0 of each."""
+    need_namespaces()
+    user = getattr(request, "param", harness.USERS[-1])
+    first = harness.Host(tree, user)
+    second = harness.Host(tree, user, beside=first)
+    first.wire_to(second)
+    yield first, second
+    for host in (first, second):
+        host.close(check=not request.node.failed)
 
 
 def pytest_configure(config):
@@ -43,5 +63,6 @@ def pytest_configure(config):
 
 
 def pytest_generate_tests(metafunc):
-    if "host" in metafunc.fixturenames and metafunc.definition.get_closest_marker("every_user"):
-        metafunc.parametrize("host", harness.USERS, indirect=True)
+    for fixture in ("host", "hosts"):
+        if fixture in metafunc.fixturenames and metafunc.definition.get_closest_marker("every_user"):
+            metafunc.parametrize(fixture, harness.USERS, indirect=True)

@@ -23,6 +23,9 @@ LIVENESS_S = 60
 ROCE_PORT = 4791
 NOBODY = 65534
 IPV4, IPV6 = "10.72.0.1", "fd72::1"  # the addresses of a Host besides loopback's
+LINK_LOCAL = "fe80::72:1"
+# The second of two_hosts()'s.
+PEER_IPV4, PEER_IPV6, PEER_LINK_LOCAL = "10.72.0.2", "fd72::2", "fe80::72:2"
 BUILD = Path(os.environ.get("HAWSER_BUILD", Path(__file__).parents[2] / "build" / "release")).resolve()
 
 
@@ -84,9 +87,9 @@ class Process:
             omitted = len(self._lines) - lines_max
             return "\n".join([f"({omitted} lines before)"] * (omitted > 0) + self._lines[-lines_max:])
 
-    def line(self, pattern, count=1):
+    def line(self, pattern, count=1, liveness_s=LIVENESS_S):
         """Waits for the `count`-th line in which `pattern` is found; returns the match."""
-        end = time.monotonic() + LIVENESS_S
+        end = time.monotonic() + liveness_s
         seen = found = 0
         with self._news:
             while True:
@@ -162,11 +165,12 @@ class Tree:
 
 
 class Host:
-    """A network namespace with lo and one more interface (IPV4, IPV6), in which programs run as one user."""
+    """A network namespace with lo, and with hw0 (IPV4, IPV6) once it is wired, in which programs run as one user."""
 
     _numbers = itertools.count()
 
-    def __init__(self, tree, user):
+    def __init__(self, tree, user, beside=None):
+        """`beside`: a host in whose user namespace this one shall be, so that an interface can go from one to the other."""
         self.tree, self.user = tree, user
         self.processes, self._shm = [], self._leavable_files()
         if os.geteuid() == 0:
@@ -177,14 +181,44 @@ class Host:
             self._netns = os.stat(f"/run/netns/{self.name}").st_ino
         else:
             self.name = f"user-namespace-{next(self._numbers)}"
-            self._holder = subprocess.Popen(["unshare", "-Urn", "cat"], stdin=subprocess.PIPE)
+            unshare = [*beside._enter, "unshare", "-n", "cat"] if beside else ["unshare", "-Urn", "cat"]
+            self._holder = subprocess.Popen(unshare, stdin=subprocess.PIPE)
             # It becomes cat once it has its namespaces, and its uid in them.
             wait_for("a network namespace", lambda: Path(f"/proc/{self._holder.pid}/comm").read_text() == "cat\n")
             self._netns = os.stat(f"/proc/{self._holder.pid}/ns/net").st_ino
             self._enter = ["nsenter", "--user", "--net", "--preserve-credentials", f"--target={self._holder.pid}"]
-        for command in ("link set lo up", "link add hw0 type veth peer name hw1", f"addr add {IPV4}/24 dev hw0",
-                        f"addr add {IPV6}/64 dev hw0 nodad", "link set hw0 up", "link set hw1 up"):
-            subprocess.run([*self._enter, "ip", *command.split()], check=True)
+        self.ip("link set lo up")
+
+    def ip(self, command):
+        """`ip …` in this host, done."""
+        subprocess.run([*self._enter, "ip", *command.split()], check=True)
+
+    def give(self, interface, host):
+        """Moves one of our interfaces to another host."""
+        self.ip(f"link set {interface} netns {host.name if host._holder is None else host._holder.pid}")
+
+    def wire(self):
+        """hw0, whose other end is ours too."""
+        self.ip("link add hw0 type veth peer name hw1")
+        self.address(IPV4, IPV6)
+        self.ip("link set hw1 up")
+
+    def wire_to(self, host):
+        """hw0, and the other end of the cable is hw0 of the other host."""
+        self.ip("link add hw0 type veth peer name hw1")
+        self.give("hw1", host)
+        host.ip("link set hw1 name hw0")
+        self.address(IPV4, IPV6, LINK_LOCAL)
+        host.address(PEER_IPV4, PEER_IPV6, PEER_LINK_LOCAL)
+
+    def address(self, ipv4, ipv6, link_local=None):
+        """Gives hw0 its addresses, usable at once (no duplicate detection), and sets it up."""
+        self.ip(f"addr add {ipv4}/24 dev hw0")
+        self.ip(f"addr add {ipv6}/64 dev hw0 nodad")
+        if link_local:
+            self.ip("link set hw0 addrgenmode none")
+            self.ip(f"addr add {link_local}/64 dev hw0 nodad")
+        self.ip("link set hw0 up")
 
     # -- programs
 
@@ -222,6 +256,13 @@ class Host:
         self.processes.remove(process)
         assert process.status() == 0, process.describe()
         return json.loads(process.output or "{}").get("ids", [])
+
+    def devices(self):
+        """The devices of this host and the counters of its processes, as `hawser devices -v` shows them."""
+        process = self.hawser("devices", "-v", "--json")
+        self.processes.remove(process)
+        assert process.status() == 0, process.describe()
+        return json.loads(process.output)
 
     def listening(self, server, port):
         """Waits until `server` listens on `port`."""
@@ -292,11 +333,33 @@ class Host:
                 subprocess.run(["ip", "netns", "del", self.name], check=False)
 
 
-def run_pair(host, server_argv, client_argv, port, server_ends=True, clients=1):
-    """A server, and clients all at once as soon as it listens; all must succeed. Returns (server, [client…])."""
+class Capture:
+    """Everything on UDP 4791 of an interface, from now until stop()."""
+
+    def __init__(self, host, path, interface="lo"):
+        self.path = path
+        # No segmentation offload: the interface shall show what a wire would.
+        if shutil.which("ethtool", path="/usr/sbin:/sbin:/usr/bin"):
+            host.start("ethtool", "-K", interface, "gso", "off", "gro", "off", "tx-udp-segmentation", "off", administrator=True).status()
+        self._tcpdump = host.start("tcpdump", "-Z", "root", "-i", interface, "-n", "-U", "--immediate-mode", "-B", "65536", "-w", path,
+                                   "udp", "port", ROCE_PORT, administrator=True)
+        self._tcpdump.line(f"listening on {interface}")
+
+    def stop(self):
+        self._tcpdump.kill(signal.SIGINT)
+        assert "0 packets dropped by kernel" in self._tcpdump.output
+
+    def tshark(self, *arguments):
+        return subprocess.run(["tshark", "-r", self.path, "--disable-protocol", "rpcordma", *arguments], check=True,
+                              capture_output=True, text=True).stdout.splitlines()
+
+
+def run_pair(host, server_argv, client_argv, port, server_ends=True, clients=1, peer=None):
+    """A server, and clients (on `peer`, if given) all at once as soon as it listens; all must succeed. Returns
+    (server, [client…])."""
     server = host.run(*server_argv)
     host.listening(server, port)
-    running = [host.run(*client_argv) for _ in range(clients)]
+    running = [(peer or host).run(*client_argv) for _ in range(clients)]
     for client in running:
         client.succeeds()
     if server_ends:

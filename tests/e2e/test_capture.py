@@ -1,35 +1,11 @@
 """A run, captured on the interface: every ICRC verifies (our checker), every message decodes (tshark)."""
 import collections
-import shutil
-import signal
-import subprocess
 
 import pytest
 
-from harness import IPV4, ROCE_PORT, run_pair
+from harness import IPV4, ROCE_PORT, Capture, run_pair
 
 REQ, REP, RTU, DREQ, DREP = "0x0010", "0x0013", "0x0014", "0x0015", "0x0016"
-
-
-class Capture:
-    """Everything on UDP 4791 of lo, from now until stop()."""
-
-    def __init__(self, host, path):
-        self.path = path
-        # No segmentation offload: the interface shall show what a wire would.
-        if shutil.which("ethtool", path="/usr/sbin:/sbin:/usr/bin"):
-            host.start("ethtool", "-K", "lo", "gso", "off", "gro", "off", "tx-udp-segmentation", "off", administrator=True).status()
-        self._tcpdump = host.start("tcpdump", "-i", "lo", "-n", "-U", "--immediate-mode", "-B", "65536", "-w", path,
-                                   "udp", "port", ROCE_PORT, administrator=True)
-        self._tcpdump.line("listening on lo")
-
-    def stop(self):
-        self._tcpdump.kill(signal.SIGINT)
-        assert "0 packets dropped by kernel" in self._tcpdump.output
-
-    def tshark(self, *arguments):
-        return subprocess.run(["tshark", "-r", self.path, "--disable-protocol", "rpcordma", *arguments], check=True,
-                              capture_output=True, text=True).stdout.splitlines()
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", IPV4])
