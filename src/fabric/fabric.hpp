@@ -9,6 +9,7 @@
 #include <span>
 
 #include "base/ip.hpp"
+#include "base/result.hpp"
 
 namespace hawser::fabric {
 
@@ -19,7 +20,7 @@ inline constexpr std::size_t datagram_bytes_max = 4096 + 256;
 struct OutDatagram {
   IpAddress source;  // pinned: the ICRC covers it
   IpAddress destination;
-  std::uint32_t interface{};  // index; needed for link-local addresses, else 0
+  std::uint32_t interface{};  // index; needed for link-local and multicast addresses, else 0
   std::uint8_t traffic_class{};
   std::uint8_t hop_limit{64};
   std::span<const std::byte> payload;
@@ -48,6 +49,12 @@ class Fabric {
   virtual std::size_t send(std::span<const OutDatagram> datagrams) = 0;
   // Fills `out` from the front with what has arrived; 0 when nothing has. One caller at a time.
   virtual std::size_t receive(std::span<InDatagram> out) = 0;
+  // From now on receive() gives one copy of each datagram that arrives for `group` on the interface of this index, one
+  // sent by this host included. EINVAL: no multicast address. EADDRINUSE: joined already. ENODEV: no such interface.
+  // ENOBUFS: more groups than net.ipv4.igmp_max_memberships.
+  virtual Status join_group(const IpAddress& /*group*/, std::uint32_t /*interface*/) { return fail(EOPNOTSUPP); }
+  // EADDRNOTAVAIL or ENODEV: not joined (any more: memberships go with their interface).
+  virtual Status leave_group(const IpAddress& /*group*/, std::uint32_t /*interface*/) { return fail(EOPNOTSUPP); }
   // The UDP source port of everything this fabric sends (the ICRC covers it).
   [[nodiscard]] virtual std::uint16_t source_port() const = 0;
   // Readable while receive() would return something; -1 on the simulated network.

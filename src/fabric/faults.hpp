@@ -34,6 +34,12 @@ class FaultyFabric final : public Fabric {
   FaultyFabric(std::unique_ptr<Fabric> inner, FaultPlan plan);
   std::size_t send(std::span<const OutDatagram> datagrams) override;
   std::size_t receive(std::span<InDatagram> out) override { return inner_->receive(out); }
+  Status join_group(const IpAddress& group, std::uint32_t interface) override {
+    return inner_->join_group(group, interface);
+  }
+  Status leave_group(const IpAddress& group, std::uint32_t interface) override {
+    return inner_->leave_group(group, interface);
+  }
   [[nodiscard]] int poll_fd() const override { return inner_->poll_fd(); }
   [[nodiscard]] std::uint16_t source_port() const override { return inner_->source_port(); }
   [[nodiscard]] Counters counters() const override;

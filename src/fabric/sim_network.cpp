@@ -1,6 +1,7 @@
 #include "fabric/sim_network.hpp"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "base/assert.hpp"
@@ -17,12 +18,15 @@ struct Flight {
 // Orders what falls due at one instant by the order of sending.
 using Due = std::pair<rt::Time, std::uint64_t>;
 
+using Membership = std::pair<IpAddress, std::uint32_t>;  // group, interface
+
 }  // namespace
 
 struct SimNetwork::State {
   struct Endpoint {
     std::uint32_t interface{};
     std::vector<IpAddress> addresses;
+    std::set<Membership> memberships;
     std::map<Due, Flight> inbound;
     std::vector<Flight> delivered;  // what the last receive() returned: its payloads stay valid until the next
     Counters counters;
@@ -34,6 +38,38 @@ struct SimNetwork::State {
     const auto spread = static_cast<std::uint64_t>((link.delay_max - link.delay_min).count());
     const rt::Duration extra(static_cast<rt::Duration::rep>(spread == 0 ? 0 : world.random() % (spread + 1)));
     return world.now() + link.delay_min + extra;
+  }
+
+  // Puts copies of a datagram on their way; false if nobody gets one.
+  bool route(const OutDatagram& out) HW_REQUIRES(mutex) {
+    if (out.destination.is_multicast()) {
+      bool member = false;
+      for (auto& [fabric, endpoint] : endpoints) {
+        for (const auto& [group, interface] : endpoint.memberships) {
+          if (group != out.destination) continue;
+          put_in_flight(out, endpoint, interface);
+          member = true;
+        }
+      }
+      return member;
+    }
+    const auto owner = owners.find(out.destination);
+    if (owner == owners.end()) return false;
+    Endpoint& receiver = endpoints.at(owner->second);
+    put_in_flight(out, receiver, receiver.interface);
+    return true;
+  }
+
+  void put_in_flight(const OutDatagram& out, Endpoint& receiver, std::uint32_t interface) HW_REQUIRES(mutex) {
+    Flight flight{.datagram = {.source = out.source,
+                               .destination = out.destination,
+                               .interface = interface,
+                               .source_port = roce_v2_port,
+                               .traffic_class = out.traffic_class,
+                               .hop_limit = out.hop_limit,
+                               .payload = {}},
+                  .bytes = {out.payload.begin(), out.payload.end()}};
+    receiver.inbound.emplace(Due(arrival_time(), sequence++), std::move(flight));
   }
 
   rt::World& world;
@@ -111,21 +147,10 @@ std::size_t SimFabric::send(std::span<const OutDatagram> datagrams) {
       }
       ++accepted;
       ++self.counters.sent;
-      const auto owner = state.owners.find(out.destination);
-      if (owner == state.owners.end()) {
+      if (!state.route(out)) {
         ++state.lost;
         continue;
       }
-      SimNetwork::State::Endpoint& receiver = state.endpoints.at(owner->second);
-      Flight flight{.datagram = {.source = out.source,
-                                 .destination = out.destination,
-                                 .interface = receiver.interface,
-                                 .source_port = source_port(),
-                                 .traffic_class = out.traffic_class,
-                                 .hop_limit = out.hop_limit,
-                                 .payload = {}},
-                    .bytes = {out.payload.begin(), out.payload.end()}};
-      receiver.inbound.emplace(Due(state.arrival_time(), state.sequence++), std::move(flight));
       in_flight = true;
     }
   }
@@ -149,6 +174,19 @@ std::size_t SimFabric::receive(std::span<InDatagram> out) {
   }
   self.counters.received += self.delivered.size();
   return self.delivered.size();
+}
+
+Status SimFabric::join_group(const IpAddress& group, std::uint32_t interface) {
+  if (!group.is_multicast() || interface == 0) return fail(EINVAL);
+  rt::Lock lock(network_.state_->mutex);
+  const bool is_new = network_.state_->endpoints.at(this).memberships.emplace(group, interface).second;
+  return is_new ? Status{} : fail(EADDRINUSE);
+}
+
+Status SimFabric::leave_group(const IpAddress& group, std::uint32_t interface) {
+  rt::Lock lock(network_.state_->mutex);
+  const bool was_member = network_.state_->endpoints.at(this).memberships.erase({group, interface}) != 0;
+  return was_member ? Status{} : fail(EADDRNOTAVAIL);
 }
 
 rt::Time SimFabric::next_arrival() const {

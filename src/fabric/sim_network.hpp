@@ -30,6 +30,9 @@ class SimFabric final : public Fabric {
   ~SimFabric() override;
   std::size_t send(std::span<const OutDatagram> datagrams) override;
   std::size_t receive(std::span<InDatagram> out) override;
+  // The network is one link: any interface index reaches all of it, and is what datagrams of the group come in on.
+  Status join_group(const IpAddress& group, std::uint32_t interface) override;
+  Status leave_group(const IpAddress& group, std::uint32_t interface) override;
   [[nodiscard]] int poll_fd() const override { return -1; }
   [[nodiscard]] std::uint16_t source_port() const override { return roce_v2_port; }
   [[nodiscard]] Counters counters() const override;
@@ -48,7 +51,8 @@ class SimNetwork {
   explicit SimNetwork(rt::World& world, LinkModel link = {});
   ~SimNetwork();
 
-  // Datagrams to any of `addresses` arrive at the returned fabric. Addresses are unique in the network.
+  // Datagrams to any of `addresses`, and to groups that it joins, arrive at the returned fabric. Addresses are unique
+  // in the network.
   [[nodiscard]] std::unique_ptr<SimFabric> attach(std::vector<IpAddress> addresses);
 
   // Whether some datagram has arrived (is due at world.now()) at any fabric.

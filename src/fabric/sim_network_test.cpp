@@ -151,6 +151,30 @@ TEST_F(SimNetworkTest, TellsWhenSomethingWasPutInFlightWithNoLockHeld) {
   EXPECT_EQ(notified, 1);
 }
 
+TEST_F(SimNetworkTest, AGroupIsHeardByItsMembersTheSenderIncluded) {
+  const IpAddress group = IpAddress::v4(0xEF010101);
+  SimNetwork network(*world_);
+  const auto a = network.attach({alice});
+  const auto b = network.attach({bob});
+  send(*a, 1, group);
+  EXPECT_EQ(network.lost(), 1U);
+  ASSERT_TRUE(a->join_group(group, 4));
+  ASSERT_TRUE(b->join_group(group, 7));
+  EXPECT_EQ(errno_of(b->join_group(group, 7)), EADDRINUSE);
+  EXPECT_EQ(errno_of(b->join_group(bob, 7)), EINVAL);
+  send(*a, 2, group);
+  world_->advance_to(network.next_arrival());
+  EXPECT_THAT(receive(*a), ElementsAre(2));
+  InDatagram in[2];
+  ASSERT_EQ(b->receive(in), 1U);
+  EXPECT_EQ(in[0].destination, group);
+  EXPECT_EQ(in[0].interface, 7U);
+  ASSERT_TRUE(b->leave_group(group, 7));
+  EXPECT_EQ(errno_of(b->leave_group(group, 7)), EADDRNOTAVAIL);
+  send(*a, 3, group);
+  EXPECT_THAT(drain(*world_, network, *b), ElementsAre());
+}
+
 TEST_F(SimNetworkTest, TooLargeADatagramIsRefusedAndCounted) {
   SimNetwork network(*world_);
   const auto a = network.attach({alice});

@@ -364,6 +364,34 @@ std::size_t UdpFabric::receive(std::span<InDatagram> out) {
   return taken;
 }
 
+// Senders need no membership and set the hop limit of each datagram themselves; that the kernel loops a copy back to
+// the members of the sending host is its default (IP_MULTICAST_LOOP).
+Status UdpFabric::change_membership(int option_v4, int option_v6, const IpAddress& group, std::uint32_t interface) {
+  if (!group.is_multicast() || interface == 0) return fail(EINVAL);
+  int result = 0;
+  if (group.is_v4()) {
+    ip_mreqn request{};
+    request.imr_multiaddr.s_addr = htonl(group.v4_host_order());
+    request.imr_ifindex = static_cast<int>(interface);
+    result = setsockopt(socket_, IPPROTO_IP, option_v4, &request, sizeof request);
+  } else {
+    if (!dual_stack_) return fail(EAFNOSUPPORT);
+    ipv6_mreq request{};
+    std::memcpy(&request.ipv6mr_multiaddr, group.bytes.data(), group.bytes.size());
+    request.ipv6mr_interface = interface;
+    result = setsockopt(socket_, IPPROTO_IPV6, option_v6, &request, sizeof request);
+  }
+  return result == 0 ? Status{} : fail(errno);
+}
+
+Status UdpFabric::join_group(const IpAddress& group, std::uint32_t interface) {
+  return change_membership(IP_ADD_MEMBERSHIP, IPV6_JOIN_GROUP, group, interface);
+}
+
+Status UdpFabric::leave_group(const IpAddress& group, std::uint32_t interface) {
+  return change_membership(IP_DROP_MEMBERSHIP, IPV6_LEAVE_GROUP, group, interface);
+}
+
 Counters UdpFabric::counters() const {
   Counters counters;
   counters.sent = sent_.load(std::memory_order_relaxed);

@@ -32,6 +32,8 @@ class UdpFabric final : public Fabric {
 
   std::size_t send(std::span<const OutDatagram> datagrams) override;
   std::size_t receive(std::span<InDatagram> out) override;
+  Status join_group(const IpAddress& group, std::uint32_t interface) override;
+  Status leave_group(const IpAddress& group, std::uint32_t interface) override;
   [[nodiscard]] std::uint16_t source_port() const override { return port_; }
   [[nodiscard]] int poll_fd() const override { return socket_; }
   [[nodiscard]] Counters counters() const override;
@@ -39,6 +41,7 @@ class UdpFabric final : public Fabric {
  private:
   struct ReceiveBuffers;
   std::size_t send_batch(std::span<const OutDatagram> batch);
+  Status change_membership(int option_v4, int option_v6, const IpAddress& group, std::uint32_t interface);
 
   const int socket_;
   bool dual_stack_ = true;

@@ -124,6 +124,45 @@ TEST_F(UdpFabricTest, SendsFromTheAddressThatItIsTold) {
   });
 }
 
+// Two processes on one port: each joined one gets one copy, whoever sent it; the others get none.
+TEST_F(UdpFabricTest, AGroupIsHeardByTheSocketsThatJoined) {
+  in_own_namespace([] {
+    const std::uint32_t lo = if_nametoindex("lo");
+    const auto hears = [](Port& port) {
+      std::array<InDatagram, 4> in;
+      return port->receive(in);
+    };
+    for (const auto& [group, source] :
+         {std::pair(*IpAddress::parse("239.1.1.1"), localhost), {*IpAddress::parse("ff02::4791"), localhost_v6}}) {
+      Port one({.reuse_port = true});
+      Port other({.reuse_port = true});
+      Port third({.reuse_port = true});
+      EXPECT_EQ(errno_of(one->join_group(source, lo)), EINVAL);
+      EXPECT_EQ(errno_of(one->join_group(group, 4711)), ENODEV);
+      ASSERT_TRUE(one->join_group(group, lo)) << group.text();
+      ASSERT_TRUE(other->join_group(group, lo));
+      EXPECT_EQ(errno_of(one->join_group(group, lo)), EADDRINUSE);
+      OutDatagram out = datagram(source, group, bytes(20));
+      out.interface = lo;
+      ASSERT_EQ(one.send(out), 1U);
+      for (Port* port : {&one, &other}) {
+        const InDatagram got = port->next();
+        EXPECT_EQ(got.destination.text(), group.text());
+        EXPECT_EQ(got.source.text(), source.text());
+        EXPECT_EQ(got.interface, lo);
+        EXPECT_EQ(got.hop_limit, out.hop_limit);
+        EXPECT_EQ(hears(*port), 0U);
+      }
+      EXPECT_EQ(hears(third), 0U);
+      ASSERT_TRUE(other->leave_group(group, lo));
+      EXPECT_EQ(errno_of(other->leave_group(group, lo)), EADDRNOTAVAIL);
+      ASSERT_EQ(one.send(out), 1U);
+      EXPECT_EQ(one.next().payload.size(), 20U);
+      EXPECT_EQ(hears(other), 0U);
+    }
+  });
+}
+
 // What a machine with ipv6.disable=1 gets from open_udp_socket().
 Result<int> v4_only_socket() {
   const int socket = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

@@ -89,6 +89,7 @@ rt::World& Stack::world() { return impl_->world; }
 rt::Dispatcher& Stack::dispatcher() { return impl_->dispatcher; }
 verbs::DeviceTable& Stack::devices() { return impl_->devices; }
 verbs::DataPath& Stack::data_path() { return impl_->data_path; }
+verbs::MulticastGroups& Stack::multicast_groups() { return impl_->data_path.multicast_groups(); }
 cm::Manager& Stack::cm() { return impl_->connections; }
 cma::Manager& Stack::cma() { return impl_->manager; }
 Engine& Stack::engine() { return impl_->engine; }

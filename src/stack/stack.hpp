@@ -23,6 +23,7 @@ class Stack {
   [[nodiscard]] rt::Dispatcher& dispatcher();
   [[nodiscard]] verbs::DeviceTable& devices();
   [[nodiscard]] verbs::DataPath& data_path();
+  [[nodiscard]] verbs::MulticastGroups& multicast_groups();
   [[nodiscard]] cm::Manager& cm();
   [[nodiscard]] cma::Manager& cma();
   [[nodiscard]] Engine& engine();

@@ -176,6 +176,7 @@ void DataPath::fail_device(const Device& device) {
 }
 
 Gsi& DataPath::gsi() { return impl_->gsi; }
+MulticastGroups& DataPath::multicast_groups() { return impl_->groups; }
 
 DataPathCounters DataPath::counters() const {
   const auto& c = impl_->counters;

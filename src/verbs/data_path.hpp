@@ -15,6 +15,7 @@
 #include "runtime/world.hpp"
 #include "verbs/device.hpp"
 #include "verbs/gsi.hpp"
+#include "verbs/multicast.hpp"
 
 namespace hawser::verbs {
 
@@ -59,6 +60,7 @@ class DataPath {
   void fail_device(const Device& device);
 
   [[nodiscard]] Gsi& gsi();
+  [[nodiscard]] MulticastGroups& multicast_groups();
   [[nodiscard]] DataPathCounters counters() const;
 
  private:

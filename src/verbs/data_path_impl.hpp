@@ -15,7 +15,7 @@ namespace hawser::verbs {
 // Thread-safe.
 struct DataPath::Impl {
   Impl(rt::World& w, fabric::Fabric& f, DeviceTable& d, QpnSpace& q, roce::RcLimits l)
-      : world(w), fabric(f), devices(d), qpns(q), limits(l), gsi(f, d), lease_batch(f) {}
+      : world(w), fabric(f), devices(d), qpns(q), limits(l), gsi(f, d), groups(f), lease_batch(f) {}
 
   // The QP table.
   void insert(const std::shared_ptr<Qp>& qp);
@@ -40,6 +40,7 @@ struct DataPath::Impl {
   QpnSpace& qpns;
   const roce::RcLimits limits;
   Gsi gsi;
+  MulticastGroups groups;
   std::function<void()> timer_notify;
   std::function<void(Qpn)> established;
 

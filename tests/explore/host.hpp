@@ -18,6 +18,7 @@
 #include "runtime/dispatcher.hpp"
 #include "service.hpp"
 #include "verbs/gsi.hpp"
+#include "verbs/multicast.hpp"
 
 namespace hawser::scenarios {
 
@@ -54,6 +55,7 @@ class Host {
         end_(net.attach({address}).release()),
         wire(std::unique_ptr<fabric::Fabric>(end_), std::move(faults)),
         gsi(wire, devices),
+        groups(wire),
         sender(gsi),
         comm_ids(number << 24 | 1),
         connections(dispatcher, sender, comm_ids),
@@ -97,6 +99,7 @@ class Host {
  public:
   fabric::FaultyFabric wire;
   verbs::Gsi gsi;
+  verbs::MulticastGroups groups;
   GsiSender sender;
   CountingCommIds comm_ids;
   cm::Manager connections;
