@@ -193,6 +193,7 @@ struct TestId {
     Event::Conn conn;  // without private_data
     std::string private_data;
     State state{};  // of the id, while the handler ran
+    const Id* on{};
   };
 
   explicit TestId(TestHost& on, PortSpace space = PortSpace::tcp, QpType qp_type = QpType::rc) : host(on) {
@@ -210,7 +211,7 @@ struct TestId {
   Id* operator->() const { return id; }
 
   int handle(Id& on, const Event& event) {
-    Seen now{event.type, event.status, event.conn, {}, on.state()};
+    Seen now{event.type, event.status, event.conn, {}, on.state(), &on};
     for (const std::byte b : event.conn.private_data) now.private_data += static_cast<char>(b);
     now.conn.private_data = {};
     seen.push_back(now);
