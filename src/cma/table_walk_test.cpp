@@ -58,15 +58,18 @@ constexpr Call calls[] = {
     {"set_path", [](Subject& s) { return s->set_path({}); }},
     {"connect", [](Subject& s) { return connect_with(s, 0); }},
     {"connect.too_long", [](Subject& s) { return connect_with(s, 57); }},
+    {"connect.no_network", [](Subject& s) { return s.host.send_error = ENETUNREACH, connect_with(s, 0); }},
     {"connect_locked",
      [](Subject& s) { return s.with_handler_lock([](Id& id) { return id.connect_locked(with_qp(0x100)); }); }},
     {"listen", [](Subject& s) { return s->listen(1); }},
     {"accept", [](Subject& s) { return accept_with(s, 0); }},
     {"accept.too_long", [](Subject& s) { return accept_with(s, 197); }},
+    {"accept.no_network", [](Subject& s) { return s.host.send_error = ENETUNREACH, accept_with(s, 0); }},
     {"accept.response", [](Subject& s) { return s.with_handler_lock([](Id& id) { return id.accept(nullptr); }); }},
     {"reject", [](Subject& s) { return s->reject(28, {}); }},
     {"reject.too_long", [](Subject& s) { return s->reject(28, std::vector<std::byte>(149)); }},
     {"disconnect", [](Subject& s) { return s->disconnect(); }},
+    {"disconnect.no_network", [](Subject& s) { return s.host.send_error = ENETUNREACH, s->disconnect(); }},
     {"notify", [](Subject& s) { return s->notify_established(); }},
     {"set_reuseaddr.1", [](Subject& s) { return s->set_reuse_address(true); }},
     {"set_reuseaddr.0", [](Subject& s) { return s->set_reuse_address(false); }},
@@ -247,6 +250,33 @@ TEST_F(TableWalk, EveryEventOvertakenByTheEndOfItsId) {
       EXPECT_EQ(take_events(s), std::vector<std::string>{});
     }
   }
+}
+
+// A handler that answers ≠ 0 ends its id: nothing follows, nothing stays, and a refused request leaves its listener
+// [spec 1.5.1, 2.2.2, 2.5.5, 2.5.6].
+TEST_F(TableWalk, EveryEventWhoseHandlerEndsItsId) {
+  std::size_t ended = 0;
+  for (const Row& row : table_.rows) {
+    if (row.is_call) continue;
+    for (const std::string& situation : table_.situations) {
+      const Expected& expected = row.cells.at(situation);
+      const Outcome& specified = expected.pending ? table_.pending.at(situation) : expected.specified;
+      if (expected.open || specified.events.empty()) continue;
+      SCOPED_TRACE(row.name + " in " + situation + ", refused");
+      Subject s;
+      reach(s, situation);
+      const bool is_request = specified.events[0] == "CONNECT_REQUEST";
+      const std::size_t ids = s.host.manager->live_ids();
+      const Id* const self = s.id();
+      s.program.react = [&](Id& on, const Event&) { return &on == self || is_request ? 1 : 0; };
+      named(happenings, row.name).provoke(s);
+      s.world.pass(300s);
+      EXPECT_EQ(take_events(s), std::vector<std::string>{specified.events[0]});
+      EXPECT_EQ(s.host.manager->live_ids(), is_request ? ids : ids - 1);
+      ++ended;
+    }
+  }
+  EXPECT_GT(ended, 100U);
 }
 
 TEST_F(TableWalk, TheWholeProductIsThere) {

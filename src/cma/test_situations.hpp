@@ -18,7 +18,7 @@ struct Subject {
   static constexpr Guid their_guid{0x0248570B00000001};
 
   Subject() {
-    world.lose = [](const SentMad&) { return true; };
+    world.lose = [this](const SentMad& mad) { return sent.push_back(cm::decode(mad.mad)->body), true; };
     eth0 = host.devices.find_by_address(ours.ip);
     // 10.0.0.9 is behind no route; port 7000 is taken on one address, and so on the wildcard.
     host.network.set_route(*IpAddress::parse("10.0.0.9"), fail(EHOSTUNREACH));
@@ -174,6 +174,7 @@ struct Subject {
     ASSERT_EQ(program.children.size(), 1U);
     is_child = has_connection = true;
     child = program.children[0];
+    ASSERT_EQ(host.ports.size(), 2U) << "the neighbour's and the listener's: a child holds none [spec 1.8.9]";
   }
   void answer() {
     be_asked();
@@ -186,6 +187,7 @@ struct Subject {
     world.run();
   }
 
+  std::vector<cm::Body> sent;  // outlives the host, which sends to its end
   TestWorld world;
   TestHost host{world, 1, {loopback(), ethernet(2, "eth0", {"10.0.0.1", "fd00::1"})}};
   TestId neighbour{host};

@@ -96,12 +96,14 @@ struct TestHost final : cm::MadSender {
   }
 
   Status send(const verbs::MadAddress& to, const verbs::Mad& mad) override {
+    if (send_error != 0) return fail(send_error);
     all.wire.push_back({to, mad});
     all.sent.push_back(all.wire.back().attribute());
     return {};
   }
 
   TestWorld& all;
+  int send_error = 0;  // nothing leaves the host
   rt::Dispatcher dispatcher;
   addr::SimNetworkView network;
   verbs::DeviceTable devices;
