@@ -28,7 +28,7 @@ cm::Req req_of(Subject& s, const ConnParam& param) {
   return std::get<cm::Req>(s.sent.at(0));
 }
 
-TEST(Numbers, OfARequest) {  // [spec 1.8.1, 1.12.1, 1.12.9, 1.14.4]
+TEST(Numbers, OfARequest) {  // [spec 1.7.1, 1.8.1, 1.12.1, 1.12.9, 1.14.4]
   Subject s;
   ConnParam param = with_qp(Subject::our_qpn.value);
   param.retry_count = 9;
@@ -42,6 +42,8 @@ TEST(Numbers, OfARequest) {  // [spec 1.8.1, 1.12.1, 1.12.9, 1.14.4]
   EXPECT_EQ(req.retry_count, 7) << "more than 7 is 7";
   EXPECT_EQ(req.rnr_retry_count, 7);
   EXPECT_EQ(req.vendor_id, 0x123456U);
+  EXPECT_EQ(req.primary.local_gid.bytes,
+            (std::array<std::uint8_t, 16>{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 10, 0, 0, 1}));
 }
 
 TEST(Numbers, StartingPsnsAreRandom) {  // [spec 1.1.2]

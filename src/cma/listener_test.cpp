@@ -1,0 +1,41 @@
+// Whom a listener answers, and whom it does not.
+#include "cma/test_situations.hpp"
+
+namespace hawser::cma::walk {
+namespace {
+
+std::uint16_t rejected_with(const Subject& s) {
+  const auto* rej = s.sent.empty() ? nullptr : std::get_if<cm::Rej>(&s.sent.back());
+  return rej != nullptr ? rej->reason : std::uint16_t{};
+}
+
+TEST(Listener, RefusesAHeaderThatItDoesNotKnow) {  // [spec 1.11.2]
+  for (const auto& [offset, value] : {std::pair{0, 1}, {1, 0x50}}) {
+    Subject s;
+    s.listen("0.0.0.0");
+    cm::Req req = s.req();
+    req.private_data[static_cast<std::size_t>(offset)] = static_cast<std::byte>(value);
+    s.hears(req);
+    EXPECT_TRUE(s.program.seen.empty());
+    EXPECT_EQ(rejected_with(s), 28);
+  }
+}
+
+TEST(Listener, KeepsItsOptionsOnDevicesThatComeLater) {  // [spec 1.9.2, 4 #32]
+  for (const bool only : {true, false}) {
+    Subject s;
+    s.must(s->set_af_only(only));
+    const auto interfaces = s.host.network.interfaces();
+    s.host.network.set_interfaces({loopback()});
+    s.listen("::");
+    s.host.network.set_interfaces(interfaces);
+    s.world.run();
+    s.eth0 = s.host.devices.find_by_address(s.ours.ip);
+    s.hears(s.req());
+    EXPECT_EQ(s.program.children.size(), only ? 0U : 1U) << "an IPv4 request for a listener on ::";
+    EXPECT_EQ(rejected_with(s), only ? 28 : 0);
+  }
+}
+
+}  // namespace
+}  // namespace hawser::cma::walk
