@@ -1,4 +1,5 @@
 #include "base/probe.hpp"
+#include "base/tsan_ignore.hpp"
 
 namespace hawser {
 namespace {
@@ -10,7 +11,10 @@ std::map<std::string_view, std::uint64_t>& hits() {
 
 }  // namespace
 
-void probe_hit(std::string_view name) { ++hits()[name]; }
+void probe_hit(std::string_view name) {
+  const TsanIgnore ignore;
+  ++hits()[name];
+}
 const std::map<std::string_view, std::uint64_t>& probe_hits() { return hits(); }
 void reset_probes() { hits().clear(); }
 

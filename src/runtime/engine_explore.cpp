@@ -15,7 +15,7 @@ namespace hawser::rt::explore {
 ThreadId Execution::spawn(std::string name, std::function<void()> body) {
   return ThreadId(scheduler_.spawn(std::move(name), std::move(body)));
 }
-void Execution::join(ThreadId fiber) { scheduler_.point({.kind = OpKind::join, .target = fiber.value()}); }
+void Execution::join(ThreadId fiber) { scheduler_.join(fiber.value()); }
 void Execution::join_all() { scheduler_.join_all(); }
 World& Execution::world() { return scheduler_.world(); }
 void Execution::sleep_until(Time time) { scheduler_.point({.kind = OpKind::sleep, .deadline = time}); }

@@ -3,6 +3,8 @@
 
 #include <cstddef>
 
+#include "base/tsan_ignore.hpp"
+
 #if defined(__SANITIZE_ADDRESS__)
 #define HW_ASAN 1
 #elif defined(__has_feature)
@@ -10,14 +12,6 @@
 #define HW_ASAN 1
 #endif
 #endif
-#if defined(__SANITIZE_THREAD__)
-#define HW_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define HW_TSAN 1
-#endif
-#endif
-
 #if defined(HW_ASAN)
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
@@ -26,12 +20,6 @@
 #if defined(HW_TSAN)
 #include <sanitizer/tsan_interface.h>
 #include <sys/single_threaded.h>
-extern "C" {
-void AnnotateIgnoreReadsBegin(const char* file, int line);
-void AnnotateIgnoreReadsEnd(const char* file, int line);
-void AnnotateIgnoreWritesBegin(const char* file, int line);
-void AnnotateIgnoreWritesEnd(const char* file, int line);
-}
 #endif
 
 namespace hawser::rt::explore::sanitizers {
@@ -98,23 +86,6 @@ inline void tsan_release([[maybe_unused]] void* address) {
 #endif
 }
 
-// The scheduler's own data are used from every fiber with no synchronisation: not the program's races.
-class TsanIgnore {
- public:
-  TsanIgnore() {
-#if defined(HW_TSAN)
-    AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
-    AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
-#endif
-  }
-  ~TsanIgnore() {
-#if defined(HW_TSAN)
-    AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
-    AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
-#endif
-  }
-  TsanIgnore(const TsanIgnore&) = delete;
-  TsanIgnore& operator=(const TsanIgnore&) = delete;
-};
+using hawser::TsanIgnore;  // the scheduler's own data are used from every fiber with no synchronisation
 
 }  // namespace hawser::rt::explore::sanitizers

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "base/assert.hpp"
+#include "base/tsan_ignore.hpp"
 #include "runtime/scheduler_explore.hpp"
 
 namespace hawser::rt::explore {
@@ -88,6 +89,7 @@ std::string_view to_string(FindingKind kind) {
 }
 
 void Scheduler::name_object(Object& object, std::string text) {
+  const TsanIgnore ignore;
   if (object.run != run_) adopt(object);
   names_[name_key(object.kind, object.number)] = std::move(text);
 }

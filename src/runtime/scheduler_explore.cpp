@@ -114,12 +114,14 @@ void Scheduler::task_body(Task& task, std::function<void()> body) {
   next_ = all ? clock_id : pick();
 }
 
+void Scheduler::join(FiberId fiber) {
+  point({.kind = OpKind::join, .target = fiber});
+  const sanitizers::TsanIgnore ignore;
+  sanitizers::tsan_acquire(tasks_[fiber - 1].get());
+}
+
 void Scheduler::join_all() {
-  for (std::size_t i = 1; i < tasks_.size(); ++i) {  // may grow meanwhile
-    const auto target = static_cast<FiberId>(i + 1);
-    point({.kind = OpKind::join, .target = target});
-    sanitizers::tsan_acquire(tasks_[i].get());
-  }
+  for (std::size_t i = 1; i < tasks_.size(); ++i) join(static_cast<FiberId>(i + 1));  // may grow meanwhile
 }
 
 void Scheduler::fail(FindingKind kind, std::string what) {
@@ -200,6 +202,7 @@ void Scheduler::notify(Object& condvar, bool all) {
 }
 
 void Scheduler::note_value(std::int64_t value) noexcept {
+  const sanitizers::TsanIgnore ignore;
   Step& step = steps_.back();
   step.value = value;
   step.has_value = true;
@@ -315,6 +318,7 @@ void Scheduler::commit(Task& task) {
 // --- Objects --------------------------------------------------------------------------------------------------------
 
 void Scheduler::adopt(Object& object) noexcept {
+  const sanitizers::TsanIgnore ignore;
   object.run = run_;
   object.number = ++numbers_[static_cast<std::size_t>(object.kind)];
   object.quiet = in_set_up_;

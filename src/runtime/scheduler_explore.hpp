@@ -105,6 +105,7 @@ class Scheduler {
 
   // --- Called on fibers ---
   FiberId spawn(std::string name, std::function<void()> body);
+  void join(FiberId fiber);
   void join_all();
   // Announces `op` and returns when the strategy has chosen it.
   void point(const Op& op);

@@ -1,5 +1,6 @@
 // hawser-explore: runs the scenarios. Exit status: 0 nothing found, 2 usage, 3 a finding, 4 not all explored (a probe
 // that was not reached, an exhaustive strategy that did not come to its end).
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -32,6 +33,7 @@ struct Arguments {
   std::vector<std::string> strategies;
   std::uint64_t seed = 1;
   std::uint64_t runs = 0;
+  std::uint64_t percent = 100;
   double seconds = 0;
   std::string replay;
   bool list = false;
@@ -63,7 +65,8 @@ void print_finding(const Scenario& scenario, const rt::explore::Finding& finding
              finding.schedule);
 }
 
-[[nodiscard]] ExitStatus explore_once(const Scenario& scenario, const Options& options) {
+// `partly`: within bounds that nobody expects an exhaustive strategy to come to its end in.
+[[nodiscard]] ExitStatus explore_once(const Scenario& scenario, const Options& options, bool partly = false) {
   const auto start = std::chrono::steady_clock::now();
   const Report report = rt::explore::run(scenario, options);
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
@@ -75,11 +78,24 @@ void print_finding(const Scenario& scenario, const rt::explore::Finding& finding
     print_finding(scenario, *report.finding);
     return found;
   }
-  if (exhaustive && !report.exhausted && options.time_max == rt::Duration::max()) {
+  if (exhaustive && !report.exhausted && options.time_max == rt::Duration::max() && !partly) {
     fmt::print("{}: not all was explored within {} runs\n", scenario.name, options.runs_max);
     return incomplete;
   }
   return clean;
+}
+
+constexpr std::uint64_t unlimited = ~std::uint64_t{0};
+
+[[nodiscard]] std::uint64_t runs_of(const Plan& plan, const Options& options, const Arguments& arguments) {
+  if (arguments.runs != 0) return arguments.runs;
+  if (arguments.seconds > 0) return unlimited;
+  std::uint64_t runs = plan.runs_max;
+  if (runs == 0 && options.strategy == rt::explore::StrategyKind::exhaustive && arguments.percent == 100) {
+    return unlimited;
+  }
+  if (runs == 0) runs = 1000;
+  return std::max<std::uint64_t>(1, runs * arguments.percent / 100);
 }
 
 [[nodiscard]] ExitStatus explore(const Planned& planned, const Arguments& arguments) {
@@ -89,6 +105,7 @@ void print_finding(const Scenario& scenario, const rt::explore::Finding& finding
     for (const std::string& strategy : arguments.strategies) plans.push_back({.strategy = strategy});
   }
   reset_probes();
+  const bool partly = arguments.percent < 100;
   for (const Plan& plan : plans) {
     Options options;
     if (!parse_strategy(plan.strategy, options)) {
@@ -99,16 +116,13 @@ void print_finding(const Scenario& scenario, const rt::explore::Finding& finding
       return usage;
     }
     options.seed = arguments.seed;
-    options.runs_max = arguments.runs != 0 ? arguments.runs : plan.runs_max != 0 ? plan.runs_max : ~std::uint64_t{0};
+    options.runs_max = runs_of(plan, options, arguments);
     if (arguments.seconds > 0) {
       options.time_max = std::chrono::duration_cast<rt::Duration>(std::chrono::duration<double>(arguments.seconds));
-      if (arguments.runs == 0) options.runs_max = ~std::uint64_t{0};
-    } else if (options.runs_max == ~std::uint64_t{0} && options.strategy != rt::explore::StrategyKind::exhaustive) {
-      options.runs_max = 1000;
     }
-    if (const ExitStatus status = explore_once(planned.scenario, options); status != clean) return status;
+    if (const ExitStatus status = explore_once(planned.scenario, options, partly); status != clean) return status;
   }
-  if (!arguments.strategies.empty()) return clean;  // a part of the plan need not reach everything
+  if (!arguments.strategies.empty() || partly) return clean;  // a part of the plan need not reach everything
   ExitStatus status = clean;
   for (const std::string& probe : planned.scenario.probes) {
     if (probe_hits().contains(probe)) continue;
@@ -177,6 +191,10 @@ int main(int argc, char** argv) {
       ->type_name("STRATEGY");
   app.add_option("--seed", arguments.seed, "of the first run; also of the simulated world")->capture_default_str();
   app.add_option("--runs", arguments.runs, "at most so many runs of each strategy");
+  app.add_option("--percent", arguments.percent,
+                 "so many percent of the runs of each strategy, and of 1000 runs of an exhaustive one: slow builds")
+      ->check(CLI::Range(1, 100))
+      ->capture_default_str();
   app.add_option("--time", arguments.seconds, "at most so many seconds for each strategy")->type_name("SECONDS");
   app.add_option("--replay", arguments.replay, "a schedule as a finding prints it, or @FILE")->type_name("SCHEDULE");
   app.add_flag("--list", arguments.list, "the scenarios with their strategies");

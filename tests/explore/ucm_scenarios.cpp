@@ -4,6 +4,7 @@
 #include <map>
 #include <vector>
 
+#include "base/tsan_ignore.hpp"
 #include "host.hpp"
 #include "scenarios.hpp"
 #include "ucm/manager.hpp"
@@ -41,6 +42,7 @@ class Channel {
   }
   std::optional<EventRecord> poll() {
     const auto event = ucm_.get_event(file);
+    const TsanIgnore ignore;
     if (event) ++fetched_[event->owner];
     return event;
   }
@@ -51,6 +53,7 @@ class Channel {
   }
   // Events of this id that somebody fetched here: what destroy and migrate have to report.
   [[nodiscard]] unsigned fetched(Handle owner) const {
+    const TsanIgnore ignore;
     const auto found = fetched_.find(owner);
     return found == fetched_.end() ? 0 : found->second;
   }
