@@ -336,12 +336,13 @@ class Host:
 class Capture:
     """Everything on UDP 4791 of an interface, from now until stop()."""
 
-    def __init__(self, host, path, interface="lo"):
+    def __init__(self, host, path, interface="lo", snapshot_bytes=262144):
+        """`snapshot_bytes` of each frame are kept; tcpdump's buffer holds the more frames, the smaller it is."""
         self.path = path
         # No segmentation offload: the interface shall show what a wire would.
         if shutil.which("ethtool", path="/usr/sbin:/sbin:/usr/bin"):
             host.start("ethtool", "-K", interface, "gso", "off", "gro", "off", "tx-udp-segmentation", "off", administrator=True).status()
-        self._tcpdump = host.start("tcpdump", "-Z", "root", "-i", interface, "-n", "-U", "--immediate-mode", "-B", "65536", "-w", path,
+        self._tcpdump = host.start("tcpdump", "-Z", "root", "-i", interface, "-n", "-U", "--immediate-mode", "-B", "65536", "-s", snapshot_bytes, "-w", path,
                                    "udp", "port", ROCE_PORT, administrator=True)
         self._tcpdump.line(f"listening on {interface}")
 
