@@ -14,43 +14,26 @@
 #include "base/types.hpp"
 #include "fabric/fabric.hpp"
 #include "roce/packet.hpp"
+#include "roce/qp_host.hpp"
 #include "roce/work.hpp"
 #include "runtime/time.hpp"
 
 namespace hawser::roce {
 
-// What an RcQp needs of the objects around it.
-class RcHost {
+class RcHost : public QpHost {
  public:
-  virtual ~RcHost() = default;
-  // The bytes of [addr, addr+length) in a memory region of the QP's protection domain that allows `access_flags`;
-  // nullptr if the key, the range or the rights are wrong. Valid until the call that got it returns.
-  virtual std::byte* local_memory(LKey key, std::uint64_t addr, std::uint32_t length, std::uint32_t access_flags) = 0;
+  // As local_memory(), for what the peer names.
   virtual std::byte* remote_memory(RKey key, std::uint64_t addr, std::uint32_t length, std::uint32_t access_flags) = 0;
   // SEND with Invalidate. False if the key may not be invalidated by this peer.
   virtual bool invalidate(RKey key) = 0;
-  // The next posted receive, from the QP's queue or its SRQ.
-  virtual std::optional<RecvWork> take_receive() = 0;
-  virtual void complete_send(const Completion& completion) = 0;
-  virtual void complete_receive(const Completion& completion) = 0;
-  // Where the engine writes the next datagram: at least fabric::datagram_bytes_max bytes. It asks for the next buffer
-  // only after it transmitted the datagram in this one or gave it up. Empty: the engine uses a buffer of its own, and
-  // transmit() must copy what it keeps.
-  virtual std::span<std::byte> datagram_buffer() { return {}; }
-  // Sent in this order; may be batched until the owner's lock is released.
-  virtual void transmit(const fabric::OutDatagram& datagram) = 0;
   // The responder has taken its first valid request (async event COMM_EST; also establishes the CM connection).
   virtual void communication_established() = 0;
   // The engine has put itself into the error state (local error, retries exhausted, remote error …): the owner moves
   // the QP to ERR and flushes with RcQp::flush(). `event_needed` when no completion tells it (affiliated async error).
   virtual void entered_error(bool event_needed) = 0;
-  // The send queue has drained after SQD.
-  virtual void send_queue_drained() = 0;
   [[nodiscard]] virtual rt::Time now() const = 0;
   // The peer's process is alive but does not run (SIGSTOP, a debugger; DESIGN 1): a timeout then costs no retry.
   [[nodiscard]] virtual bool peer_is_stopped() const { return false; }
-  // The UDP source port of what transmit() sends (Fabric::source_port()): the ICRC covers it.
-  [[nodiscard]] virtual std::uint16_t source_port() const = 0;
 };
 
 class Outbox;

@@ -9,7 +9,7 @@ namespace {
 // Calls touch(memory, position, length) for every piece of [offset, offset + bytes); false if a piece has no memory or
 // the list is too short.
 template <class Touch>
-bool walk(RcHost& host, const SgeList& sges, std::uint64_t offset, std::size_t bytes, std::uint32_t access_flags,
+bool walk(QpHost& host, const SgeList& sges, std::uint64_t offset, std::size_t bytes, std::uint32_t access_flags,
           Touch touch) {
   std::size_t done = 0;
   for (const Sge& sge : sges) {
@@ -36,13 +36,13 @@ std::uint64_t total_bytes(const SgeList& sges) {
   return total;
 }
 
-bool gather(RcHost& host, const SgeList& sges, std::uint64_t offset, std::span<std::byte> out) {
+bool gather(QpHost& host, const SgeList& sges, std::uint64_t offset, std::span<std::byte> out) {
   return walk(host, sges, offset, out.size(), 0, [&](const std::byte* memory, std::size_t at, std::size_t length) {
     std::memcpy(out.data() + at, memory, length);
   });
 }
 
-bool scatter(RcHost& host, const SgeList& sges, std::uint64_t offset, std::span<const std::byte> data) {
+bool scatter(QpHost& host, const SgeList& sges, std::uint64_t offset, std::span<const std::byte> data) {
   return walk(
       host, sges, offset, data.size(), access::local_write,
       [&](std::byte* memory, std::size_t at, std::size_t length) { std::memcpy(memory, data.data() + at, length); });

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
 #include <boost/container/small_vector.hpp>
 
+#include "base/ip.hpp"
 #include "base/types.hpp"
 
 namespace hawser::roce {
@@ -63,6 +65,18 @@ struct Sge {
 };
 using SgeList = boost::container::small_vector<Sge, 4>;
 
+// Where datagrams go: what an address handle stands for.
+struct UdAddress {
+  Gid local, remote;
+  std::uint32_t interface{};  // index; for link-local and multicast addresses
+  std::uint8_t traffic_class{}, hop_limit{64};
+};
+struct UdDestination {
+  std::shared_ptr<const UdAddress> address;
+  Qpn qpn;
+  QKey qkey;
+};
+
 struct SendWork {
   std::uint64_t wr_id{};
   WorkOp op{WorkOp::send};
@@ -72,6 +86,7 @@ struct SendWork {
   std::uint64_t remote_addr{};
   RKey rkey{};
   std::uint64_t compare_add{}, swap{};
+  UdDestination ud;                                           // datagrams only
   SgeList sges;                                               // unused when inlined
   boost::container::small_vector<std::byte, 64> inline_data;  // copied at post time
 };
@@ -88,7 +103,9 @@ struct Completion {
   std::uint32_t byte_len{};
   std::uint32_t imm_data{};  // network byte order
   RKey invalidated_rkey{};
+  Qpn source{};  // of a datagram
   bool with_imm{}, with_inv{}, solicited{};
+  bool with_network_header{};  // 40 bytes of it precede the payload, and are in byte_len
   std::uint32_t vendor_err{};  // the AETH syndrome that caused it, if any
 };
 
