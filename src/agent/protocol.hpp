@@ -19,7 +19,7 @@
 
 namespace hawser::agent {
 
-inline constexpr std::uint16_t protocol_version = 2;
+inline constexpr std::uint16_t protocol_version = 3;
 inline constexpr std::size_t message_bytes_max = 8192;  // the largest datagram and its addresses fit
 inline constexpr std::size_t message_descriptors_max = 32;
 inline constexpr std::size_t program_bytes_max = 64;

@@ -21,10 +21,12 @@ enum class AsyncEventType : std::uint8_t {  // enum ibv_event_type
   device_fatal = 8,
   port_active = 9,
   port_err = 10,
+  srq_limit_reached = 15,
+  qp_last_wqe_reached = 16,
   gid_change = 18,
 };
 
-// An object that events are affiliated with (a CQ, a QP). `owner` is what the C ABI knows it by.
+// An object that events are affiliated with (a CQ, a QP, an SRQ). `owner` is what the C ABI knows it by.
 class AsyncSource {
  public:
   [[nodiscard]] void* owner() const { return owner_; }

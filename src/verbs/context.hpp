@@ -29,7 +29,7 @@ class Context {
   [[nodiscard]] AsyncEvents& events() { return events_; }
 
   // Objects alive, for the limits.
-  rt::Atomic<std::uint32_t> pds{0}, cqs{0}, qps{0};
+  rt::Atomic<std::uint32_t> pds{0}, cqs{0}, qps{0}, srqs{0}, ahs{0};
 
  private:
   Context(rt::World& world, DeviceTable& devices, DataPath& data_path, DevicePtr device, EventFd fd);

@@ -42,6 +42,40 @@ std::shared_ptr<Qp> DataPath::Impl::find(Qpn qpn) {
   return found == table.end() ? nullptr : found->second;
 }
 
+Status DataPath::Impl::attach(const std::shared_ptr<Qp>& qp, const Gid& group) {
+  const DevicePtr device = qp->context().device();
+  if (const Status joined = groups.join(device, group); !joined) return joined;
+  {
+    rt::Lock lock(table_mutex);
+    auto& members = group_members[{device->interface_index(), group}];
+    if (std::ranges::find(members, qp) == members.end()) {
+      members.push_back(qp);
+      return {};
+    }
+  }
+  return groups.leave(device, group);  // attached already, and joined for that
+}
+
+Status DataPath::Impl::detach(Qp& qp, const Gid& group) {
+  const DevicePtr device = qp.context().device();
+  {
+    rt::Lock lock(table_mutex);
+    const auto found = group_members.find({device->interface_index(), group});
+    if (found == group_members.end()) return fail(EINVAL);
+    auto& members = found->second;
+    if (std::erase_if(members, [&](const auto& member) { return member.get() == &qp; }) == 0) return fail(EINVAL);
+    if (members.empty()) group_members.erase(found);
+  }
+  return groups.leave(device, group);
+}
+
+bool DataPath::Impl::attached(const Qp& qp) {
+  rt::Lock lock(table_mutex);
+  return std::ranges::any_of(group_members, [&](const auto& group) {
+    return std::ranges::any_of(group.second, [&](const auto& member) { return member.get() == &qp; });
+  });
+}
+
 bool DataPath::Impl::arm(Qp& qp, rt::Time deadline) {
   QpTimer& timer = qp;
   rt::Lock lock(timer_mutex);
@@ -95,16 +129,38 @@ void DataPath::Impl::dispatch(const fabric::InDatagram& datagram, TransmitBatch&
   if (!pkey_matches(packet->bth.pkey)) return count(counters.bad_pkey);
   const Qpn destination = packet->bth.destination;
   if (destination == qpn_gsi) return gsi.on_datagram(datagram);
+  if (datagram.destination.is_multicast()) return dispatch_to_group(*packet, datagram, batch);
 
   if (touched.empty() || touched.back()->qpn() != destination) {
     std::shared_ptr<Qp> qp = find(destination);
     if (!qp) return count(qpns.owns(destination) ? counters.unknown_qp : counters.misdirected);
     touched.push_back(std::move(qp));
   }
-  switch (touched.back()->on_packet(*packet, datagram, batch)) {
+  count_delivery(touched.back()->on_packet(*packet, datagram, batch));
+}
+
+// Every QP that is attached gets a copy, the sender's own too if it is: as with rdma_rxe and cards.
+void DataPath::Impl::dispatch_to_group(const roce::Packet& packet, const fabric::InDatagram& datagram,
+                                       TransmitBatch& batch) {
+  boost::container::small_vector<std::shared_ptr<Qp>, 8> members;
+  if (packet.bth.destination == qpn_multicast) {
+    rt::Lock lock(table_mutex);
+    const auto found = group_members.find({datagram.interface, datagram.destination});
+    if (found != group_members.end()) members.assign(found->second.begin(), found->second.end());
+  }
+  if (members.empty()) return count(counters.unknown_group);
+  for (const std::shared_ptr<Qp>& qp : members) count_delivery(qp->on_packet(packet, datagram, batch));
+}
+
+void DataPath::Impl::count_delivery(Qp::Delivery delivery) {
+  switch (delivery) {
     case Qp::Delivery::taken: return;
     case Qp::Delivery::unknown_address: return count(counters.unknown_address);
     case Qp::Delivery::not_ready: return count(counters.unknown_qp);
+    case Qp::Delivery::wrong_transport: return count(counters.wrong_transport);
+    case Qp::Delivery::bad_qkey: return count(counters.bad_qkey);
+    case Qp::Delivery::no_receive: return count(counters.no_receive);
+    case Qp::Delivery::too_long: return count(counters.too_long);
   }
 }
 
@@ -186,7 +242,13 @@ DataPathCounters DataPath::counters() const {
           .bad_pkey = c.bad_pkey.load(),
           .unknown_qp = c.unknown_qp.load(),
           .unknown_address = c.unknown_address.load(),
-          .misdirected = c.misdirected.load()};
+          .misdirected = c.misdirected.load(),
+          .unknown_group = c.unknown_group.load(),
+          .bad_qkey = c.bad_qkey.load(),
+          .no_receive = c.no_receive.load(),
+          .too_long = c.too_long.load(),
+          .wrong_transport = c.wrong_transport.load(),
+          .sends_too_long = c.sends_too_long.load()};
 }
 
 }  // namespace hawser::verbs

@@ -1,4 +1,4 @@
-// Where datagrams and queue pairs meet: demultiplexing by QPN, RC timers, QP 1.
+// Where datagrams and queue pairs meet: demultiplexing by QPN and by multicast group, RC timers, QP 1.
 #pragma once
 
 #include <atomic>
@@ -33,6 +33,8 @@ class QpnSpace {
 
 struct DataPathCounters {
   std::uint64_t datagrams{}, malformed{}, bad_icrc{}, bad_pkey{}, unknown_qp{}, unknown_address{}, misdirected{};
+  // Of datagram QPs.
+  std::uint64_t unknown_group{}, bad_qkey{}, no_receive{}, too_long{}, wrong_transport{}, sends_too_long{};
 };
 
 // Thread-safe towards programs (post, poll, create, destroy) and deliver(); receive() and on_time() are called by the

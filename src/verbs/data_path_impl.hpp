@@ -1,6 +1,7 @@
 // Private to verbs: what DataPath and Qp share.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <unordered_map>
 #include <vector>
@@ -22,6 +23,11 @@ struct DataPath::Impl {
   void erase(Qp& qp);
   [[nodiscard]] std::shared_ptr<Qp> find(Qpn qpn);
 
+  // Which QPs hear which group on which interface. The process is a member of the groups while they do.
+  Status attach(const std::shared_ptr<Qp>& qp, const Gid& group);
+  Status detach(Qp& qp, const Gid& group);
+  [[nodiscard]] bool attached(const Qp& qp);
+
   // Makes `qp`'s timer run out at `deadline` (time_never: not at all). True if it became the earliest.
   bool arm(Qp& qp, rt::Time deadline);
   [[nodiscard]] std::vector<std::shared_ptr<Qp>> take_due(rt::Time now);
@@ -32,6 +38,8 @@ struct DataPath::Impl {
   void give_back(std::unique_ptr<TransmitBatch> batch);
 
   void dispatch(const fabric::InDatagram& datagram, TransmitBatch& batch, std::vector<std::shared_ptr<Qp>>& touched);
+  void dispatch_to_group(const roce::Packet& packet, const fabric::InDatagram& datagram, TransmitBatch& batch);
+  void count_delivery(Qp::Delivery delivery);
   void end_round(TransmitBatch& batch, std::vector<std::shared_ptr<Qp>>& touched);
 
   rt::World& world;
@@ -47,6 +55,9 @@ struct DataPath::Impl {
   rt::Mutex table_mutex{rt::LockRank::verbs_object};
   std::unordered_map<Qpn, std::shared_ptr<Qp>> table HW_GUARDED_BY(table_mutex);
 
+  using Group = std::pair<std::uint32_t, Gid>;  // interface index
+  std::map<Group, std::vector<std::shared_ptr<Qp>>> group_members HW_GUARDED_BY(table_mutex);
+
   // A leaf, taken under QP locks; it and a MemoryTable's never nest.
   rt::Mutex timer_mutex{rt::LockRank::memory};
   boost::intrusive::multiset<QpTimer, boost::intrusive::constant_time_size<false>> timers HW_GUARDED_BY(timer_mutex);
@@ -61,7 +72,8 @@ struct DataPath::Impl {
 
   struct {
     std::atomic<std::uint64_t> datagrams{0}, malformed{0}, bad_icrc{0}, bad_pkey{0}, unknown_qp{0}, unknown_address{0},
-        misdirected{0};
+        misdirected{0}, unknown_group{0}, bad_qkey{0}, no_receive{0}, too_long{0}, wrong_transport{0},
+        sends_too_long{0};
   } counters;
 };
 

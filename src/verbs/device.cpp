@@ -114,6 +114,10 @@ std::optional<Gid> Device::gid(std::uint32_t index) const {
   return entry->gid;
 }
 
+bool Device::has_address(const IpAddress& address) const {
+  return gid_index(address).has_value() || (loopback_ && address.is_v4() && address.is_loopback());
+}
+
 // A port goes down before its addresses do, and is said to be up when they are there.
 std::vector<DeviceChange> Device::update(const InterfaceSnapshot& interface) {
   std::vector<DeviceChange> changes;

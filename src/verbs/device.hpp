@@ -63,6 +63,8 @@ class Device {
   [[nodiscard]] std::vector<GidEntry> gids() const;
   [[nodiscard]] std::optional<std::uint32_t> gid_index(const Gid& gid) const;
   [[nodiscard]] std::optional<Gid> gid(std::uint32_t index) const;
+  // Whether datagrams to this address are for this device: one of its GIDs, or for the loopback device all of 127/8.
+  [[nodiscard]] bool has_address(const IpAddress& address) const;
 
  private:
   friend class DeviceTable;

@@ -15,7 +15,10 @@ inline constexpr std::uint32_t cq_max = 1U << 17;
 inline constexpr std::uint32_t cqe_max = 1U << 22;  // per CQ
 inline constexpr std::uint32_t mr_max = (1U << 20) - 2;
 inline constexpr std::uint32_t pd_max = 1U << 16;
-inline constexpr std::uint32_t rd_atomic_max = 128;  // READs and atomics outstanding, per QP and direction
+inline constexpr std::uint32_t srq_max = 1U << 16;
+inline constexpr std::uint32_t ah_max = 1U << 20;
+inline constexpr std::uint32_t multicast_groups_max = 20;  // net.ipv4.igmp_max_memberships may allow more
+inline constexpr std::uint32_t rd_atomic_max = 128;        // READs and atomics outstanding, per QP and direction
 using roce::message_bytes_max;
 // The reported size of the table; an index is a byte in ibv_ah_attr.
 inline constexpr std::uint32_t gid_table_entries = 256;

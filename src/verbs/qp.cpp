@@ -3,13 +3,13 @@
 #include <algorithm>
 
 #include "base/assert.hpp"
+#include "base/log.hpp"
+#include "verbs/count.hpp"
 #include "verbs/data_path_impl.hpp"
 #include "verbs/limits.hpp"
 
 namespace hawser::verbs {
 namespace {
-
-constexpr std::uint8_t hop_limit_default = 64;
 
 bool within_limits(const QpCapabilities& c) {
   return c.max_send_wr <= limits::qp_wr_max && c.max_recv_wr <= limits::qp_wr_max &&
@@ -69,11 +69,17 @@ Qp::Qp(Context& context, QpInit init, Qpn qpn)
       path_(*context.data_path().impl_),
       init_(std::move(init)),
       qpn_(qpn),
-      rc_(*this, path_.limits),
+      engine_(make_engine()),
       receives_(init_.capabilities.max_recv_wr) {
+  if (init_.srq) ++init_.srq->users;
   ++init_.pd->users;
   ++init_.send_cq->users;
   ++init_.recv_cq->users;
+}
+
+Qp::Engine Qp::make_engine() {
+  if (init_.type == QpType::ud) return Engine(std::in_place_type<roce::UdQp>, static_cast<roce::UdHost&>(*this));
+  return Engine(std::in_place_type<roce::RcQp>, static_cast<roce::RcHost&>(*this), path_.limits);
 }
 
 Qp::~Qp() { HW_ASSERT(!is_linked(), "qp-gone-with-timer"); }
@@ -81,7 +87,7 @@ Qp::~Qp() { HW_ASSERT(!is_linked(), "qp-gone-with-timer"); }
 void Qp::destroy() {
   {
     const Call call(*this, nullptr);
-    rc_.reset();
+    engine([](auto& e) { e.reset(); });
     receives_.clear();
     set_state(QpState::reset);
     destroyed_ = true;
@@ -89,6 +95,7 @@ void Qp::destroy() {
   path_.erase(*this);
   path_.qpns.release(qpn_);
   context_.events().forget(*this);
+  if (init_.srq) --init_.srq->users;
   --init_.recv_cq->users;
   --init_.send_cq->users;
   --init_.pd->users;
@@ -100,12 +107,22 @@ QpAttributes Qp::query() {
   QpAttributes attributes = attributes_;
   attributes.state = attributes.current_state = state();
   if (state() >= QpState::rtr && state() <= QpState::sqd) {
-    attributes.receive_psn = rc_.receive_psn();
-    if (state() != QpState::rtr) attributes.send_psn = rc_.send_psn();
+    attributes.receive_psn = engine([](const auto& e) { return e.receive_psn(); });
+    if (state() != QpState::rtr) attributes.send_psn = engine([](const auto& e) { return e.send_psn(); });
   }
-  attributes.sq_draining = state() == QpState::sqd && rc_.sends_outstanding() > 0;
+  // A datagram queue pair holds back what is posted meanwhile; nothing of it is under way.
+  attributes.sq_draining = state() == QpState::sqd && init_.type == QpType::rc && sends_outstanding() > 0;
   return attributes;
 }
+
+Status Qp::attach(const Gid& group) {
+  if (init_.type != QpType::ud || !group.is_multicast()) return hawser::fail(EINVAL);
+  return path_.attach(shared_from_this(), group);
+}
+
+Status Qp::detach(const Gid& group) { return path_.detach(*this, group); }
+
+bool Qp::attached() const { return init_.type == QpType::ud && path_.attached(*this); }
 
 // What the device says is asked before the lock is taken: the device's lock comes first.
 Status Qp::modify(const QpAttributes& attributes, std::uint32_t mask) {
@@ -117,18 +134,20 @@ Status Qp::modify(const QpAttributes& attributes, std::uint32_t mask) {
   const QpState from = state();
   const QpState to = (mask & qp_attr::state) != 0 ? attributes.state : from;
   if ((mask & qp_attr::cur_state) != 0 && attributes.current_state != from) return hawser::fail(EINVAL);
-  if (const int error = check(attributes, mask, from, to, view); error != 0) return hawser::fail(error);
+  if (const int error = check(init_.type, attributes, mask, from, to, view); error != 0) return hawser::fail(error);
   store(attributes, mask);
+  port_mtu_ = Mtu{view.path_mtu_max};
   if ((mask & qp_attr::av) != 0) source_gid_ = *view.source_gid;
   enter(from, to);
   return {};
 }
 
-int Qp::check(const QpAttributes& a, std::uint32_t mask, QpState from, QpState to, const DeviceView& device) {
-  const auto transition = rc_transition(from, to);
-  if (!transition) return EINVAL;
-  if ((mask & transition->required) != transition->required) return EINVAL;
-  if ((mask & ~(transition->required | transition->optional | qp_attr::state)) != 0) return EINVAL;
+int Qp::check(QpType type, const QpAttributes& a, std::uint32_t mask, QpState from, QpState to,
+              const DeviceView& device) {
+  const auto allowed = transition(type, from, to);
+  if (!allowed) return EINVAL;
+  if ((mask & allowed->required) != allowed->required) return EINVAL;
+  if ((mask & ~(allowed->required | allowed->optional | qp_attr::state)) != 0) return EINVAL;
   if (to != QpState::reset && to != QpState::err && device.gone) return EIO;
   // No alternate paths: nobody routes around failures in a UDP fabric but the kernel itself.
   constexpr std::uint8_t migrated = 0;
@@ -159,6 +178,7 @@ void Qp::store(const QpAttributes& a, std::uint32_t mask) {
   take(qp_attr::pkey_index, &QpAttributes::pkey_index);
   take(qp_attr::port, &QpAttributes::port);
   take(qp_attr::access_flags, &QpAttributes::access_flags);
+  take(qp_attr::qkey, &QpAttributes::qkey);
   take(qp_attr::av, &QpAttributes::address);
   take(qp_attr::path_mtu, &QpAttributes::path_mtu);
   take(qp_attr::dest_qpn, &QpAttributes::destination_qpn);
@@ -175,25 +195,41 @@ void Qp::store(const QpAttributes& a, std::uint32_t mask) {
 
 // A transition that check() has allowed, with its attributes stored.
 void Qp::enter(QpState from, QpState to) {
+  if (to == QpState::err) return enter_error();
   set_state(to);
-  switch (to) {
-    case QpState::reset:
-      rc_.reset();
-      receives_.clear();
-      error_pending_ = false;
-      attributes_ = {};
-      return;
-    case QpState::init: return;
-    case QpState::rtr: return rc_.ready_to_receive(rc_attributes());
-    case QpState::rts:
-      if (from == QpState::rtr) return rc_.ready_to_send(rc_attributes());
-      rc_.update(rc_attributes());
-      if (from == QpState::sqd) rc_.resume_sends();
-      return;
-    case QpState::sqd: return from == QpState::rts ? rc_.drain_sends() : rc_.update(rc_attributes());
-    case QpState::err: return flush_everything();
-    case QpState::sqe: HW_BUG("qp-rc-in-sqe");
+  if (to == QpState::reset) {
+    engine([](auto& e) { e.reset(); });
+    receives_.clear();
+    error_pending_ = false;
+    attributes_ = {};
+  } else if (to != QpState::init) {
+    if (auto* rc = std::get_if<roce::RcQp>(&engine_)) return enter(*rc, from, to);
+    enter(std::get<roce::UdQp>(engine_), from, to);
   }
+}
+
+void Qp::enter(roce::RcQp& rc, QpState from, QpState to) {
+  if (to == QpState::rtr) return rc.ready_to_receive(rc_attributes());
+  if (from == QpState::rtr) return rc.ready_to_send(rc_attributes());
+  if (from == QpState::rts && to == QpState::sqd) return rc.drain_sends();
+  rc.update(rc_attributes());
+  if (from == QpState::sqd && to == QpState::rts) rc.resume_sends();
+}
+
+void Qp::enter(roce::UdQp& ud, QpState from, QpState to) {
+  if (to == QpState::rtr) return ud.ready_to_receive(ud_attributes());
+  if (from == QpState::rtr) return ud.ready_to_send(ud_attributes(), attributes_.send_psn);
+  if (from == QpState::rts && to == QpState::sqd) return ud.drain_sends();
+  ud.update(ud_attributes());
+  if (from != QpState::rts && to == QpState::rts) ud.resume_sends();
+}
+
+// A queue pair with an SRQ says when it takes nothing more from there (IBTA 11.6.3.4).
+void Qp::enter_error() {
+  const bool was_there = state() == QpState::err;
+  set_state(QpState::err);
+  flush_everything();
+  if (init_.srq && !was_there) context_.events().push({.type = AsyncEventType::qp_last_wqe_reached, .source = this});
 }
 
 void Qp::set_state(QpState state) { published_state_.store(state, std::memory_order_relaxed); }
@@ -219,26 +255,26 @@ roce::RcAttributes Qp::rc_attributes() const {
           .remote_access = attributes_.access_flags & roce::access::remote};
 }
 
+// The port's MTU is asked when the QP changes state, as the limits of its paths are.
+roce::UdAttributes Qp::ud_attributes() const { return {.qkey = attributes_.qkey, .mtu = port_mtu_, .local_qpn = qpn_}; }
+
 Status Qp::post_one(roce::SendWork&& work) {
   const QpState now_in = state();
-  if (now_in != QpState::rts && now_in != QpState::sqd && now_in != QpState::err) return hawser::fail(EINVAL);
+  if (now_in < QpState::rts) return hawser::fail(EINVAL);
+  if (init_.type == QpType::ud && !roce::UdQp::acceptable(work)) return hawser::fail(EINVAL);
   const QpCapabilities& caps = init_.capabilities;
   if (work.inlined ? work.inline_data.size() > caps.max_inline_bytes : work.sges.size() > caps.max_send_sge) {
     return hawser::fail(EINVAL);
   }
-  if (rc_.sends_outstanding() >= caps.max_send_wr) return hawser::fail(ENOMEM);
+  if (sends_outstanding() >= caps.max_send_wr) return hawser::fail(ENOMEM);
   work.signaled |= init_.signal_all;
-  rc_.post_send(std::move(work));
-  if (error_pending_ || now_in == QpState::err) {
-    error_pending_ = false;
-    set_state(QpState::err);
-    flush_everything();
-  }
+  engine([&](auto& e) { e.post_send(std::move(work)); });
+  if (error_pending_ || now_in == QpState::err) enter_error();
   return {};
 }
 
 Status Qp::post_one(roce::RecvWork&& work) {
-  if (state() == QpState::reset) return hawser::fail(EINVAL);
+  if (state() == QpState::reset || init_.srq) return hawser::fail(EINVAL);
   if (work.sges.size() > init_.capabilities.max_recv_sge) return hawser::fail(EINVAL);
   if (state() == QpState::err) {
     complete(*init_.recv_cq, flushed(work.wr_id));
@@ -250,7 +286,7 @@ Status Qp::post_one(roce::RecvWork&& work) {
 }
 
 void Qp::flush_everything() {
-  rc_.flush();
+  engine([](auto& e) { e.flush(); });
   while (!receives_.empty()) complete(*init_.recv_cq, flushed(receives_.pop().wr_id));
   error_pending_ = false;
 }
@@ -264,17 +300,14 @@ void Qp::complete(Cq& cq, const roce::Completion& completion) {
 }
 
 void Qp::settle() {
-  if (error_pending_ && !destroyed_) {
-    set_state(QpState::err);
-    flush_everything();
-  }
+  if (error_pending_ && !destroyed_) enter_error();
   if (!pinned_.empty()) {
     context_.memory().unpin({pinned_.data(), pinned_.size()});
     pinned_.clear();
   }
   if (destroyed_) return;
   // A timer that moved back is left as it is: it runs out early once and finds nothing to do.
-  const rt::Time due = rc_.next_deadline();
+  const rt::Time due = engine([](const auto& e) { return e.next_deadline(); });
   if (due < armed_) {
     armed_ = due;
     timer_notify_pending_ |= path_.arm(*this, due);
@@ -282,31 +315,50 @@ void Qp::settle() {
 }
 
 Qp::Delivery Qp::on_packet(const roce::Packet& packet, const fabric::InDatagram& datagram, TransmitBatch& batch) {
+  // Datagrams come to any address of the device; its lock comes before ours.
+  const bool for_device = init_.type == QpType::rc || datagram.destination.is_multicast() ||
+                          context_.device()->has_address(datagram.destination);
   const Call call(*this, &batch);
   if (destroyed_ || state() == QpState::reset || state() == QpState::init) return Delivery::not_ready;
+  if (!for_device) return Delivery::unknown_address;
+  if (auto* rc = std::get_if<roce::RcQp>(&engine_)) return deliver(*rc, packet, datagram);
+  return state() == QpState::err ? Delivery::not_ready : deliver(std::get<roce::UdQp>(engine_), packet, datagram);
+}
+
+Qp::Delivery Qp::deliver(roce::RcQp& rc, const roce::Packet& packet, const fabric::InDatagram& datagram) {
   if (datagram.destination != source_gid_ || datagram.source != attributes_.address.destination) {
     return Delivery::unknown_address;
   }
-  if (state() != QpState::err) rc_.on_packet(packet, datagram.source);
+  if (state() != QpState::err) rc.on_packet(packet, datagram.source);
   return Delivery::taken;
+}
+
+Qp::Delivery Qp::deliver(roce::UdQp& ud, const roce::Packet& packet, const fabric::InDatagram& datagram) {
+  switch (ud.on_packet(packet, datagram)) {
+    case roce::UdQp::Received::taken: return Delivery::taken;
+    case roce::UdQp::Received::wrong_transport: return Delivery::wrong_transport;
+    case roce::UdQp::Received::bad_qkey: return Delivery::bad_qkey;
+    case roce::UdQp::Received::no_receive: return Delivery::no_receive;
+    case roce::UdQp::Received::too_long: return Delivery::too_long;
+  }
+  HW_BUG("qp-ud-received-what");
 }
 
 void Qp::on_time(rt::Time now, TransmitBatch& batch) {
   const Call call(*this, &batch);
   armed_ = rt::time_never;  // it has been taken out of the timers
-  if (!destroyed_) rc_.on_time(now);
+  if (!destroyed_) engine([&](auto& e) { e.on_time(now); });
 }
 
 void Qp::end_of_round(TransmitBatch& batch) {
   const Call call(*this, &batch);
-  if (!destroyed_) rc_.flush_acks();
+  if (!destroyed_) engine([](auto& e) { e.flush_acks(); });
 }
 
 void Qp::on_device_gone(TransmitBatch& batch) {
   const Call call(*this, &batch);
   if (destroyed_ || state() == QpState::reset) return;
-  set_state(QpState::err);
-  flush_everything();
+  enter_error();
 }
 
 template <class Key>
@@ -336,8 +388,16 @@ bool Qp::invalidate(RKey) { return false; }
 
 std::optional<roce::RecvWork> Qp::take_receive() {
   mutex_.assert_held();
+  if (init_.srq) return init_.srq->take();
   if (receives_.empty()) return std::nullopt;
   return receives_.pop();
+}
+
+bool Qp::put_back(roce::RecvWork&& receive) {
+  mutex_.assert_held();
+  if (init_.srq) return false;
+  receives_.push_front(std::move(receive));
+  return true;
 }
 
 void Qp::complete_send(const roce::Completion& completion) {
@@ -375,6 +435,22 @@ void Qp::entered_error(bool event_needed) {
 void Qp::send_queue_drained() {
   mutex_.assert_held();
   if (attributes_.sqd_async_notify) context_.events().push({.type = AsyncEventType::sq_drained, .source = this});
+}
+
+void Qp::send_too_long(std::uint64_t bytes) {
+  count(path_.counters.sends_too_long);
+  log::debug("QP {:#x} sends {} bytes in one datagram, and the port's MTU is {}: dropped", qpn_.value, bytes,
+             mtu_bytes(port_mtu_));
+}
+
+void Qp::send_failed() {
+  mutex_.assert_held();
+  set_state(QpState::sqe);
+}
+
+void Qp::receive_failed() {
+  mutex_.assert_held();
+  error_pending_ = true;
 }
 
 rt::Time Qp::now() const { return path_.world.now(); }

@@ -1,9 +1,11 @@
-// A queue pair as programs know it: its state machine and queues around the protocol engine (roce::RcQp).
+// A queue pair as programs know it: its state machine and queues around a protocol engine (roce::RcQp,
+// roce::UdQp).
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <variant>
 
 #include <boost/container/small_vector.hpp>
 #include <boost/intrusive/set.hpp>
@@ -11,12 +13,15 @@
 #include "base/result.hpp"
 #include "base/types.hpp"
 #include "roce/rc_qp.hpp"
+#include "roce/ud_qp.hpp"
 #include "runtime/sync.hpp"
+#include "verbs/address.hpp"
 #include "verbs/async_events.hpp"
 #include "verbs/context.hpp"
 #include "verbs/cq.hpp"
 #include "verbs/qp_states.hpp"
 #include "verbs/ring.hpp"
+#include "verbs/srq.hpp"
 #include "verbs/transmit_batch.hpp"
 
 namespace hawser::verbs {
@@ -30,16 +35,8 @@ struct QpInit {
   std::shared_ptr<Cq> send_cq, recv_cq;
   QpCapabilities capabilities;
   bool signal_all{};
-};
-
-// struct ibv_ah_attr, as far as RoCE has it.
-struct AddressVector {
-  Gid destination;
-  std::uint32_t flow_label{};
-  std::uint8_t source_gid_index{}, hop_limit{}, traffic_class{}, service_level{}, static_rate{}, port{1};
-  std::uint16_t dlid{};
-  std::uint8_t source_path_bits{};
-  bool is_global{};
+  QpType type{QpType::rc};
+  std::shared_ptr<Srq> srq{};  // null: receives of its own
 };
 
 // struct ibv_qp_attr.
@@ -65,7 +62,11 @@ class QpTimer : public boost::intrusive::set_base_hook<boost::intrusive::link_mo
 };
 
 // Thread-safe. Lives until destroy() was called and nobody in the data path holds it any more.
-class Qp final : public AsyncSource, public QpTimer, public std::enable_shared_from_this<Qp>, private roce::RcHost {
+class Qp final : public AsyncSource,
+                 public QpTimer,
+                 public std::enable_shared_from_this<Qp>,
+                 private roce::RcHost,
+                 private roce::UdHost {
  public:
   // EINVAL: beyond the device's limits. ENOMEM: no QPN is left.
   [[nodiscard]] static Result<std::shared_ptr<Qp>> create(Context& context, QpInit init);
@@ -82,7 +83,8 @@ class Qp final : public AsyncSource, public QpTimer, public std::enable_shared_f
   [[nodiscard]] QpAttributes query();
 
   // `produce(SendWork&)` fills the next work request or returns false when there is none; all leave in one batch.
-  // EINVAL: wrong state, too many SGEs, too much inline data. ENOMEM: the queue is full. Ends at the first error.
+  // EINVAL: wrong state, too many SGEs, too much inline data, no work for a QP of this type. ENOMEM: the queue is full.
+  // Ends at the first error.
   template <class Produce>
   Status post_send(Produce&& produce) {
     const Call call(*this, nullptr);
@@ -91,6 +93,7 @@ class Qp final : public AsyncSource, public QpTimer, public std::enable_shared_f
     }
     return {};
   }
+  // EINVAL also when receives come from an SRQ.
   template <class Produce>
   Status post_receive(Produce&& produce) {
     const rt::Lock lock(mutex_);
@@ -100,11 +103,25 @@ class Qp final : public AsyncSource, public QpTimer, public std::enable_shared_f
     return {};
   }
 
-  // The QPN is free again; events of the QP that were taken are waited for. Work requests vanish.
+  // Datagrams to this group on the QP's device arrive here as well. Attaching twice is attaching once. EINVAL: no
+  // datagram QP, no multicast address; otherwise what MulticastGroups::join() says.
+  Status attach(const Gid& group);
+  Status detach(const Gid& group);      // EINVAL: not attached
+  [[nodiscard]] bool attached() const;  // to any
+
+  // Not while attached(). The QPN is free again; events of the QP that were taken are waited for. Work requests vanish.
   void destroy();
 
   // For the data path.
-  enum class Delivery : std::uint8_t { taken, unknown_address, not_ready };
+  enum class Delivery : std::uint8_t {
+    taken,
+    unknown_address,
+    not_ready,
+    wrong_transport,
+    bad_qkey,
+    no_receive,
+    too_long
+  };
   Delivery on_packet(const roce::Packet& packet, const fabric::InDatagram& datagram, TransmitBatch& batch);
   void on_time(rt::Time now, TransmitBatch& batch);
   void end_of_round(TransmitBatch& batch);  // held-back acknowledgements leave
@@ -134,19 +151,35 @@ class Qp final : public AsyncSource, public QpTimer, public std::enable_shared_f
     std::uint8_t path_mtu_max{};
     bool gone{};
   };
-  [[nodiscard]] static int check(const QpAttributes& attributes, std::uint32_t mask, QpState from, QpState to,
-                                 const DeviceView& device);
+  [[nodiscard]] static int check(QpType type, const QpAttributes& attributes, std::uint32_t mask, QpState from,
+                                 QpState to, const DeviceView& device);
   void store(const QpAttributes& attributes, std::uint32_t mask) HW_REQUIRES(mutex_);
   void enter(QpState from, QpState to) HW_REQUIRES(mutex_);
+  void enter(roce::RcQp& rc, QpState from, QpState to) HW_REQUIRES(mutex_);
+  void enter(roce::UdQp& ud, QpState from, QpState to) HW_REQUIRES(mutex_);
+  void enter_error() HW_REQUIRES(mutex_);
   void set_state(QpState state) HW_REQUIRES(mutex_);
   void flush_everything() HW_REQUIRES(mutex_);
   void settle() HW_REQUIRES(mutex_);
   [[nodiscard]] roce::RcAttributes rc_attributes() const HW_REQUIRES(mutex_);
+  [[nodiscard]] roce::UdAttributes ud_attributes() const HW_REQUIRES(mutex_);
+  Delivery deliver(roce::RcQp& rc, const roce::Packet& packet, const fabric::InDatagram& datagram) HW_REQUIRES(mutex_);
+  static Delivery deliver(roce::UdQp& ud, const roce::Packet& packet, const fabric::InDatagram& datagram);
   void complete(Cq& cq, const roce::Completion& completion) HW_REQUIRES(mutex_);
   template <class Key>
   std::byte* pinned_memory(Key key, std::uint64_t addr, std::uint32_t length, std::uint32_t rights) HW_REQUIRES(mutex_);
 
-  // roce::RcHost, called under mutex_.
+  using Engine = std::variant<roce::RcQp, roce::UdQp>;
+  [[nodiscard]] Engine make_engine();
+  template <class Visit>
+  decltype(auto) engine(Visit visit) HW_REQUIRES(mutex_) {
+    return std::visit(visit, engine_);
+  }
+  [[nodiscard]] std::size_t sends_outstanding() HW_REQUIRES(mutex_) {
+    return engine([](const auto& e) { return e.sends_outstanding(); });
+  }
+
+  // roce::RcHost and roce::UdHost, called under mutex_.
   std::byte* local_memory(LKey key, std::uint64_t addr, std::uint32_t length, std::uint32_t access_flags) override;
   std::byte* remote_memory(RKey key, std::uint64_t addr, std::uint32_t length, std::uint32_t access_flags) override;
   bool invalidate(RKey key) override;
@@ -158,6 +191,10 @@ class Qp final : public AsyncSource, public QpTimer, public std::enable_shared_f
   void communication_established() override;
   void entered_error(bool event_needed) override;
   void send_queue_drained() override;
+  bool put_back(roce::RecvWork&& receive) override;
+  void send_too_long(std::uint64_t bytes) override;
+  void send_failed() override;
+  void receive_failed() override;
   [[nodiscard]] rt::Time now() const override;
   [[nodiscard]] std::uint16_t source_port() const override;
 
@@ -169,7 +206,8 @@ class Qp final : public AsyncSource, public QpTimer, public std::enable_shared_f
   rt::Mutex mutex_{rt::LockRank::qp};
   QpAttributes attributes_ HW_GUARDED_BY(mutex_);
   Gid source_gid_ HW_GUARDED_BY(mutex_);
-  roce::RcQp rc_ HW_GUARDED_BY(mutex_);
+  Mtu port_mtu_ HW_GUARDED_BY(mutex_){};
+  Engine engine_ HW_GUARDED_BY(mutex_);
   Ring<roce::RecvWork> receives_ HW_GUARDED_BY(mutex_);
   boost::container::small_vector<MemoryRegion*, 8> pinned_ HW_GUARDED_BY(mutex_);
   TransmitBatch* batch_ HW_GUARDED_BY(mutex_) = nullptr;

@@ -1,5 +1,7 @@
 #include "verbs/qp_states.hpp"
 
+#include <span>
+
 namespace hawser::verbs {
 namespace {
 
@@ -30,11 +32,27 @@ constexpr Row rc_table[] = {
                   access_flags | pkey_index | min_rnr_timer | path_mig_state}},
 };
 
+constexpr Row ud_table[] = {
+    {QpState::reset, QpState::init, {.required = pkey_index | port | qkey}},
+    {QpState::init, QpState::init, {.optional = pkey_index | port | qkey}},
+    {QpState::init, QpState::rtr, {.optional = pkey_index | qkey}},
+    {QpState::rtr, QpState::rts, {.required = sq_psn, .optional = cur_state | qkey}},
+    {QpState::rts, QpState::rts, {.optional = cur_state | qkey}},
+    {QpState::rts, QpState::sqd, {.optional = en_sqd_async_notify}},
+    {QpState::sqd, QpState::rts, {.optional = cur_state | qkey}},
+    {QpState::sqd, QpState::sqd, {.optional = pkey_index | qkey}},
+    {QpState::sqe, QpState::rts, {.optional = cur_state | qkey}},
+};
+
+[[nodiscard]] std::span<const Row> table_of(QpType type) {
+  return type == QpType::rc ? std::span<const Row>(rc_table) : std::span<const Row>(ud_table);
+}
+
 }  // namespace
 
-std::optional<QpTransition> rc_transition(QpState from, QpState to) {
+std::optional<QpTransition> transition(QpType type, QpState from, QpState to) {
   if (to == QpState::reset || to == QpState::err) return QpTransition{};
-  for (const Row& row : rc_table) {
+  for (const Row& row : table_of(type)) {
     if (row.from == from && row.to == to) return row.attributes;
   }
   return std::nullopt;

@@ -9,6 +9,8 @@ namespace hawser::verbs {
 
 enum class QpState : std::uint8_t { reset, init, rtr, rts, sqd, sqe, err };  // enum ibv_qp_state
 
+enum class QpType : std::uint8_t { rc = 2, ud = 4 };  // enum ibv_qp_type
+
 namespace qp_attr {  // enum ibv_qp_attr_mask
 inline constexpr std::uint32_t state = 1U << 0, cur_state = 1U << 1, en_sqd_async_notify = 1U << 2,
                                access_flags = 1U << 3, pkey_index = 1U << 4, port = 1U << 5, qkey = 1U << 6,
@@ -23,7 +25,7 @@ struct QpTransition {
   std::uint32_t required{}, optional{};
 };
 
-// The attributes of a transition of an RC QP (besides the states themselves); nullopt if there is no such transition.
-[[nodiscard]] std::optional<QpTransition> rc_transition(QpState from, QpState to);
+// The attributes of a transition (besides the states themselves); nullopt if there is no such transition.
+[[nodiscard]] std::optional<QpTransition> transition(QpType type, QpState from, QpState to);
 
 }  // namespace hawser::verbs

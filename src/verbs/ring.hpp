@@ -28,6 +28,13 @@ class Ring {
     slots_[(head_ + size_) % slots_.size()] = std::move(value);
     ++size_;
   }
+  // To be the next one popped. Only when not full().
+  void push_front(T&& value) {
+    if (size_ == slots_.size()) grow();
+    head_ = (head_ == 0 ? slots_.size() : head_) - 1;
+    slots_[head_] = std::move(value);
+    ++size_;
+  }
   // Only when not empty().
   T pop() {
     T value = std::move(slots_[head_]);
