@@ -34,9 +34,10 @@ def test_ibv_devinfo(host):
 
 @pytest.mark.parametrize("gid", ["::ffff:127.0.0.1", "::1", f"::ffff:{IPV4}", IPV6])
 @pytest.mark.parametrize("events", [False, True])
-def test_ibv_rc_pingpong(host, gid, events):
+@pytest.mark.parametrize("program, options", [("ibv_rc_pingpong", ["-c"]), ("ibv_ud_pingpong", []), ("ibv_srq_pingpong", [])])
+def test_pingpong(host, program, options, gid, events):
     device, index = gids(host)[gid]
-    common = ["ibv_rc_pingpong", "-d", device, "-g", index, "-c", *(["-e"] if events else [])]
+    common = [program, "-d", device, "-g", index, *options, *(["-e"] if events else [])]
     server = host.run(*common)
     host.tcp_listening(server, 18515)
     # The server's TCP side, where the two tell one another their numbers, knows IPv4 only.

@@ -315,12 +315,11 @@ TEST_F(Api, MemoryThatIsNotThereIsRefused) {
 TEST_F(Api, WhatIsNotOfferedSaysSo) {
   ibv_qp_init_attr attributes{};
   attributes.send_cq = attributes.recv_cq = cq[0];
-  attributes.qp_type = IBV_QPT_UD;
-  EXPECT_EQ(ibv_create_qp(pd[0], &attributes), nullptr);
-  EXPECT_EQ(errno, EOPNOTSUPP);
-  ibv_srq_init_attr srq{};
-  EXPECT_EQ(ibv_create_srq(pd[0], &srq), nullptr);
-  EXPECT_EQ(errno, EOPNOTSUPP);
+  for (const ibv_qp_type type : {IBV_QPT_UC, IBV_QPT_RAW_PACKET}) {
+    attributes.qp_type = type;
+    EXPECT_EQ(ibv_create_qp(pd[0], &attributes), nullptr);
+    EXPECT_EQ(errno, EOPNOTSUPP);
+  }
 }
 
 TEST_F(Api, ExtendedCallsMoveTheSameData) {

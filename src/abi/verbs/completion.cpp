@@ -18,6 +18,8 @@ void fill(const verbs::CqEntry& entry, ibv_wc& out) {
   out.vendor_err = c.vendor_err;
   out.byte_len = c.byte_len;
   out.qp_num = entry.qpn.value;
+  out.src_qp = c.source.value;
+  if (c.with_network_header) out.wc_flags |= IBV_WC_GRH;
   if (c.with_imm) {
     out.wc_flags |= IBV_WC_WITH_IMM;
     out.imm_data = c.imm_data;
@@ -82,10 +84,11 @@ void set_readers(ibv_cq_ex& cq) {
     return current(q).with_inv ? current(q).invalidated_rkey.value : current(q).imm_data;
   };
   cq.read_qp_num = [](ibv_cq_ex* q) { return reinterpret_cast<CqShell*>(q)->current.qpn.value; };
-  cq.read_src_qp = [](ibv_cq_ex*) { return 0U; };
+  cq.read_src_qp = [](ibv_cq_ex* q) { return current(q).source.value; };
   cq.read_wc_flags = [](ibv_cq_ex* q) -> unsigned {
     return (current(q).with_imm ? unsigned{IBV_WC_WITH_IMM} : 0U) |
-           (current(q).with_inv ? unsigned{IBV_WC_WITH_INV} : 0U);
+           (current(q).with_inv ? unsigned{IBV_WC_WITH_INV} : 0U) |
+           (current(q).with_network_header ? unsigned{IBV_WC_GRH} : 0U);
   };
   cq.read_slid = [](ibv_cq_ex*) { return 0U; };
   cq.read_sl = [](ibv_cq_ex*) { return std::uint8_t{0}; };
@@ -248,6 +251,8 @@ int ibv_get_async_event(ibv_context* context, ibv_async_event* out) {
     out->element.port_num = 1;
   } else if (event->type == verbs::AsyncEventType::cq_err) {
     out->element.cq = ibv_cq_ex_to_cq(&shell_of(*event->source)->pub);
+  } else if (event->type == verbs::AsyncEventType::srq_limit_reached) {
+    out->element.srq = &static_cast<SrqShell*>(event->source->owner())->pub;
   } else {
     out->element.qp = &static_cast<QpShell*>(event->source->owner())->pub.qp_base;
   }
@@ -264,7 +269,13 @@ void ibv_ack_async_event(ibv_async_event* event) {
     case IBV_EVENT_QP_ACCESS_ERR:
     case IBV_EVENT_COMM_EST:
     case IBV_EVENT_SQ_DRAINED:
+    case IBV_EVENT_QP_LAST_WQE_REACHED:
       if (QpShell* shell = find<QpShell>(event->element.qp)) shell->context->context->events().acknowledge(*shell->qp);
+      return;
+    case IBV_EVENT_SRQ_LIMIT_REACHED:
+      if (SrqShell* shell = find<SrqShell>(event->element.srq)) {
+        shell->context->context->events().acknowledge(*shell->srq);
+      }
       return;
     default: return;  // of the port or the device: nobody waits for them
   }

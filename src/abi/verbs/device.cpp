@@ -44,6 +44,8 @@ std::unique_ptr<ContextShell> make_context(stack::Stack& stack, DeviceShell* dev
   set_context_operations(pub);
   set_completion_operations(pub);
   set_queue_pair_operations(pub);
+  set_work_request_operations(pub);
+  set_shared_receive_operations(pub);
   pub.sz = sizeof pub;
   pub.context.device = &device->pub;
   pub.context.cmd_fd = -1;
@@ -61,7 +63,7 @@ void fill_device_attributes(const ContextShell& shell, ibv_device_attr& a) {
   a.max_mr_size = ~std::uint64_t{0} >> 1;
   a.page_size_cap = ~std::uint64_t{0xFFF};
   a.device_cap_flags = IBV_DEVICE_CURR_QP_STATE_MOD | IBV_DEVICE_PORT_ACTIVE_EVENT | IBV_DEVICE_SYS_IMAGE_GUID |
-                       IBV_DEVICE_RC_RNR_NAK_GEN;
+                       IBV_DEVICE_RC_RNR_NAK_GEN | IBV_DEVICE_SRQ_RESIZE;
   a.max_qp = limits::qp_max;
   a.max_qp_wr = limits::qp_wr_max;
   a.max_sge = a.max_sge_rd = limits::sge_max;
@@ -71,6 +73,13 @@ void fill_device_attributes(const ContextShell& shell, ibv_device_attr& a) {
   a.max_pd = limits::pd_max;
   a.max_qp_rd_atom = a.max_qp_init_rd_atom = limits::rd_atomic_max;
   a.max_res_rd_atom = limits::rd_atomic_max * limits::qp_max;
+  a.max_srq = limits::srq_max;
+  a.max_srq_wr = limits::qp_wr_max;
+  a.max_srq_sge = limits::sge_max;
+  a.max_ah = limits::ah_max;
+  a.max_mcast_grp = limits::multicast_groups_max;
+  a.max_mcast_qp_attach = limits::qp_max;
+  a.max_total_mcast_qp_attach = limits::multicast_groups_max * limits::qp_max;
   a.atomic_cap = IBV_ATOMIC_HCA;
   a.max_pkeys = 1;
   a.local_ca_ack_delay = 15;  // 4.096 µs · 2^15: a process that is not scheduled for a moment
@@ -217,10 +226,6 @@ void hawser::abi::set_context_operations(verbs_context& v) {
   fill_not_offered(ops.alloc_mw);
   fill_not_offered(ops.bind_mw);
   fill_not_offered(ops.dealloc_mw);
-  ops.post_srq_recv = [](ibv_srq*, ibv_recv_wr* work, ibv_recv_wr** bad) {
-    *bad = work;
-    return EOPNOTSUPP;
-  };
 }
 
 extern "C" {

@@ -5,19 +5,7 @@ using namespace hawser::abi;
 
 extern "C" {
 
-// Shared receive queues.
-ibv_srq* ibv_create_srq(ibv_pd*, ibv_srq_init_attr*) { return refuse(EOPNOTSUPP); }
-int ibv_modify_srq(ibv_srq*, ibv_srq_attr*, int) { return EOPNOTSUPP; }
-int ibv_query_srq(ibv_srq*, ibv_srq_attr*) { return EOPNOTSUPP; }
-int ibv_destroy_srq(ibv_srq*) { return EOPNOTSUPP; }
-
-// Datagrams and multicast.
-ibv_ah* ibv_create_ah(ibv_pd*, ibv_ah_attr*) { return refuse(EOPNOTSUPP); }
-ibv_ah* ibv_create_ah_from_wc(ibv_pd*, ibv_wc*, ibv_grh*, std::uint8_t) { return refuse(EOPNOTSUPP); }
-int ibv_init_ah_from_wc(ibv_context*, std::uint8_t, ibv_wc*, ibv_grh*, ibv_ah_attr*) { return EOPNOTSUPP; }
-int ibv_destroy_ah(ibv_ah*) { return EOPNOTSUPP; }
-int ibv_attach_mcast(ibv_qp*, const ibv_gid*, std::uint16_t) { return EOPNOTSUPP; }
-int ibv_detach_mcast(ibv_qp*, const ibv_gid*, std::uint16_t) { return EOPNOTSUPP; }
+// A soft device has no Ethernet addresses to know: the kernel finds them.
 int ibv_resolve_eth_l2_from_gid(ibv_context*, ibv_ah_attr*, std::uint8_t*, std::uint16_t*) { return EOPNOTSUPP; }
 
 // Memory that is shared with other processes or devices, or changed in place.

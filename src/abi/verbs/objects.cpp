@@ -65,6 +65,8 @@ template <class S>
 constexpr Tables::Kind Tables::kind_of() {
   if constexpr (std::is_same_v<S, PdShell>) return Kind::pd;
   if constexpr (std::is_same_v<S, MrShell>) return Kind::mr;
+  if constexpr (std::is_same_v<S, AhShell>) return Kind::ah;
+  if constexpr (std::is_same_v<S, SrqShell>) return Kind::srq;
   if constexpr (std::is_same_v<S, ChannelShell>) return Kind::channel;
   if constexpr (std::is_same_v<S, CqShell>) return Kind::cq;
   if constexpr (std::is_same_v<S, QpShell>) return Kind::qp;
@@ -126,6 +128,8 @@ S* Tables::find(const void* pub) {
   template S* Tables::find(const void*)
 HAWSER_ABI_KIND(PdShell);
 HAWSER_ABI_KIND(MrShell);
+HAWSER_ABI_KIND(AhShell);
+HAWSER_ABI_KIND(SrqShell);
 HAWSER_ABI_KIND(ChannelShell);
 HAWSER_ABI_KIND(CqShell);
 HAWSER_ABI_KIND(QpShell);

@@ -19,12 +19,14 @@
 #include "abi/verbs/verbs_header.hpp"
 #include "roce/work.hpp"
 #include "stack/stack.hpp"
+#include "verbs/address.hpp"
 #include "verbs/comp_channel.hpp"
 #include "verbs/context.hpp"
 #include "verbs/cq.hpp"
 #include "verbs/mr.hpp"
 #include "verbs/pd.hpp"
 #include "verbs/qp.hpp"
+#include "verbs/srq.hpp"
 
 namespace hawser::abi {
 
@@ -67,6 +69,16 @@ struct MrShell : Shell<ibv_mr> {
   verbs::MemoryRegion* region{};
 };
 
+struct AhShell : Shell<ibv_ah> {
+  std::unique_ptr<verbs::AddressHandle> ah;
+};
+
+struct SrqShell : Shell<ibv_srq> {
+  ContextShell* context{};
+  std::shared_ptr<verbs::Srq> srq;
+  std::uint32_t max_sge = 0;
+};
+
 struct ChannelShell : Shell<ibv_comp_channel> {
   ContextShell* context{};
   std::shared_ptr<verbs::CompChannel> channel;
@@ -90,7 +102,7 @@ struct QpShell : Shell<ibv_qp_ex> {
 // Live objects of this process by address. Thread-safe; never calls anything with its mutex held.
 class Tables {
  public:
-  enum class Kind : std::uint8_t { device, context, pd, mr, channel, cq, qp };
+  enum class Kind : std::uint8_t { device, context, pd, mr, ah, srq, channel, cq, qp };
 
   // Those of the current process.
   static Tables& instance();
@@ -172,5 +184,7 @@ void fill_not_offered(Return (*&slot)(Arguments...)) {
 void set_context_operations(verbs_context& context);
 void set_completion_operations(verbs_context& context);
 void set_queue_pair_operations(verbs_context& context);
+void set_work_request_operations(verbs_context& context);
+void set_shared_receive_operations(verbs_context& context);
 
 }  // namespace hawser::abi

@@ -20,14 +20,14 @@ class Qpns final : public verbs::QpnSpace {
   std::uint32_t next_ = 0x100;
 };
 
-verbs::InterfaceSnapshot interface(std::uint32_t index) {
-  return {.index = index,
-          .name = "eth" + std::to_string(index),
-          .mac = {2, 0, 0, 0, 0, static_cast<std::uint8_t>(index)},
+verbs::InterfaceSnapshot interface(std::uint32_t number) {
+  return {.index = number + 1,
+          .name = "eth" + std::to_string(number),
+          .mac = {2, 0, 0, 0, 0, static_cast<std::uint8_t>(number)},
           .mtu_bytes = 1500,
           .up = true,
           .loopback = false,
-          .addresses = {addresses[index]}};
+          .addresses = {addresses[number]}};
 }
 
 }  // namespace
