@@ -11,6 +11,7 @@
 #include <array>
 #include <fstream>
 
+#include "agent/memberships.hpp"
 #include "agent/port_holder.hpp"
 #include "base/log.hpp"
 
@@ -320,6 +321,7 @@ void Daemon::bury(std::uint32_t slot) {
   LeaseTable& leases = group_->leases();
   leases.mark_dead(slot);
   graves_[slot] = std::make_unique<fabric::UdpFabric>(group_->socket(slot));
+  leave_all_groups(*graves_[slot]);
   undertaker_->take(slot, *process.ledger, leases.chunks_of(slot), world_.now());
   subscribe(Source::grave, slot, group_->socket(slot), EPOLLIN);
   idle_since_ = rt::Time();  // the last one to go takes the agent along

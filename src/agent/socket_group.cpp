@@ -39,7 +39,9 @@ Result<SocketGroup> SocketGroup::create() {
   SocketGroup group(std::move(*leases), std::move(flight->ours), std::move(flight->theirs));
   const int table = group.leases_.descriptor();
   if (auto sent = put_in_flight(group.flight_in(), {flight_magic, 0, 0}, {&table, 1}); !sent) return fail(sent.error());
-  if (auto grown = group.grow(); !grown) return fail(grown.error());
+  while (group.size() < sockets_min) {
+    if (auto grown = group.grow(); !grown) return fail(grown.error());
+  }
   if (auto steered = group.steer(); !steered) return fail(steered.error());
   return group;
 }

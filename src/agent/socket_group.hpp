@@ -15,6 +15,9 @@
 namespace hawser::agent {
 
 inline constexpr std::uint32_t sockets_per_step = 4;  // a group has a multiple of this
+// From the start: with more than ten sockets on a port the kernel does not look for the one that a multicast datagram
+// may be for before it is delivered (early demultiplexing), which would steer it as if it were for one of the group.
+inline constexpr std::uint32_t sockets_min = 12;
 
 struct SteeringReport {
   std::uint64_t attached{};  // programs so far
