@@ -44,13 +44,13 @@ class Resolver {
 
   // One synchronous attempt; its errors (ENETUNREACH, EHOSTUNREACH, ENODEV, EADDRNOTAVAIL …) are returned and the
   // callback is never called. Otherwise the callback is called exactly once, from the dispatcher, with the answer or
-  // ETIMEDOUT when the neighbour did not answer within `timeout`, unless cancel() wins.
+  // ETIMEDOUT when the neighbour did not answer within `timeout`, unless cancel() wins [spec 1.6.1, 1.6.2, 1.6.4].
   Status resolve(Request& request, const std::optional<IpAddress>& source, const IpAddress& destination,
                  std::uint32_t interface, rt::Duration timeout, Request::Callback callback);
   // Afterwards the callback will not be called and is not running (except on the calling thread). Must not be called
   // with a handler_mutex held. True if it never ran.
   bool cancel(Request& request);
-  // From the network view's observer: a neighbour became valid, all pending requests look again.
+  // From the network view's observer: a neighbour became valid, all pending requests look again [spec 1.6.3].
   void on_neighbour(const NeighbourChange& change);
 
  private:

@@ -102,7 +102,7 @@ template <class Body>
   });
 }
 
-TEST(Death, OfAProcessDisconnectsAndFreesItsPorts) {
+TEST(Death, OfAProcessDisconnectsAndFreesItsPorts) {  // [spec 1.8.11]
   HW_RUN_IN_NETNS([]() -> std::string {
     auto us = Client::connect({});
     HW_EXPECT(us);

@@ -1,4 +1,4 @@
-// Ends the connections of a dead process as a kernel would have ended them [spec 5.5, row destroy]: what to send
+// Ends the connections of a dead process as a kernel would have ended them [spec 5.5.21]: what to send
 // follows from the ledger that the process left. Single-threaded.
 #pragma once
 

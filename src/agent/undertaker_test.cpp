@@ -124,7 +124,7 @@ class UndertakerTest : public ::testing::Test {
   Undertaker undertaker_{wire_};
 };
 
-// [spec 5.5, row destroy]
+// [spec 5.5.21]
 TEST_F(UndertakerTest, GivesUpARequestThatWasSent) {
   for (const cm::State state : {cm::State::req_sent, cm::State::mra_req_rcvd}) {
     UndertakerTest::wire_.sent.clear();

@@ -91,7 +91,7 @@ TEST_P(KernelPackets, EveryBitCountsForTheIcrc) {
   });
 }
 
-TEST_P(KernelPackets, CheckerFindsTheWrongOnesOfTheProbeOnly) {
+TEST_P(KernelPackets, CheckerFindsTheWrongOnesOfTheProbeOnly) {  // [spec 5.1.4]
   const auto report = check(path_of(GetParam()));
   ASSERT_TRUE(report) << report.error();
   std::vector<std::uint64_t> bad;

@@ -1,4 +1,5 @@
 // A communication id while somebody needs it: its connection, or a timewait entry that outlives the connection.
+// [spec 5.6.1]
 #pragma once
 
 #include "cm/manager.hpp"

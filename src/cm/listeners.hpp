@@ -41,7 +41,7 @@ class Listeners {
   void add(Ref listener);
   void remove(const Manager::Listener& listener);
   // Counted references, so that unlisten() during a REQ takes nothing from under it [spec 2.6]. Those of `device` come
-  // before those of every device, each in the order of their listen().
+  // before those of every device, each in the order of their listen() [spec 2.6.1, 7 I18].
   [[nodiscard]] std::vector<Ref> find(const verbs::DevicePtr& device, ServiceId service_id) const;
   [[nodiscard]] std::size_t size() const;
 

@@ -10,7 +10,7 @@ namespace {
 
 const Rej* last_rej(const Script& s) { return s.us.sent.empty() ? nullptr : as<Rej>(s.us.sent.back().message); }
 
-// [spec 5.6]: the answers to duplicates are made for the one who asks again.
+// [spec 5.2.3, 5.6.2, 5.6.3]: the answers to duplicates are made for the one who asks again.
 TEST(Manager, DuplicatesAreAnsweredWithTheirTransaction) {
   Script p;
   p.bring_to("MRA_REQ_SENT");
@@ -38,7 +38,7 @@ TEST(Manager, DuplicatesAreAnsweredWithTheirTransaction) {
   EXPECT_EQ(as<Drep>(a.us.sent.back().message)->private_data[1], std::byte{2});
 }
 
-// [spec 5.6]: same QP, new id: the peer has lost its old connection.
+// [spec 5.6.4, 5.6.5, 4 #63]: same QP, new id: the peer has lost its old connection.
 TEST(Manager, AStaleConnectionIsRejectedAndItsOldOneEnded) {
   Script s;
   s.bring_to("ESTABLISHED_P");
@@ -57,7 +57,7 @@ TEST(Manager, AStaleConnectionIsRejectedAndItsOldOneEnded) {
   s.us.manager.destroy(old);
 }
 
-TEST(Manager, AStaleRepIsRejectedAndTheReqGoesOnWaiting) {
+TEST(Manager, AStaleRepIsRejectedAndTheReqGoesOnWaiting) {  // [spec 5.6.4]
   Script s;
   s.bring_to("ESTABLISHED_P");
   Connection* const old = s.connection;
@@ -73,7 +73,7 @@ TEST(Manager, AStaleRepIsRejectedAndTheReqGoesOnWaiting) {
   s.us.manager.destroy(old);
 }
 
-TEST(Manager, AReqThatCannotBeServedIsRefusedWithItsReason) {
+TEST(Manager, AReqThatCannotBeServedIsRefusedWithItsReason) {  // [spec 5.4.11, 5.5.5, 5.6.9, 5.7.2]
   struct Case {
     std::string what;
     std::function<void(Req&)> spoil;
@@ -124,7 +124,7 @@ TEST(Manager, AReqThatCannotBeServedIsRefusedWithItsReason) {
   }
 }
 
-// [spec 1.9, I22]: full is silence, refused is 28; both leave nothing.
+// [spec 1.9.6, 7 I22]: full is silence, refused is 28; both leave nothing.
 TEST(Manager, TheListenersResultDecides) {
   for (const int result : {-ENOMEM, -ECONNREFUSED, -EINVAL, 1}) {
     Script s;
@@ -136,7 +136,7 @@ TEST(Manager, TheListenersResultDecides) {
   }
 }
 
-TEST(Manager, ListenersThatShareAServiceAreAskedInTurn) {
+TEST(Manager, ListenersThatShareAServiceAreAskedInTurn) {  // [spec 5.5.8, 5.6.9]
   Script s;
   std::string asked;
   const auto answer = [&](char who, int result) {
@@ -163,7 +163,7 @@ TEST(Manager, ListenersThatShareAServiceAreAskedInTurn) {
   EXPECT_FALSE(s.us.manager.listen(nullptr, test_service, {}));
 }
 
-// [spec 2.6]: a listener may go while its handler runs.
+// [spec 2.6.1, 7 I18]: a listener may go while its handler runs.
 TEST(Manager, AListenerMayEndItselfInItsHandler) {
   Script s;
   std::shared_ptr<Manager::Listener> listener;
@@ -187,7 +187,7 @@ TEST(Manager, WithoutAnIdAReqIsDroppedSilently) {
   EXPECT_EQ(s.us.manager.usage(), Usage{});
 }
 
-TEST(Manager, AFullInboxDropsAndCounts) {
+TEST(Manager, AFullInboxDropsAndCounts) {  // [spec 5.8.1]
   TestNet net;
   Host us(net, 1, {.inbox_mads = 10});
   Script other;
@@ -217,7 +217,7 @@ TEST(Manager, ADreqInMraRepRcvdLeavesNoTimerBehind) {
   EXPECT_EQ(s.connection->state(), State::dreq_rcvd);
 }
 
-TEST(Manager, TheEventOfAnEstablishedQpComesBeforeTheEnd) {
+TEST(Manager, TheEventOfAnEstablishedQpComesBeforeTheEnd) {  // [spec 2.3.2]
   Script s;
   s.bring_to("REP_SENT");
   verbs::MadAddress from;

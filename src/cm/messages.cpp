@@ -43,6 +43,7 @@ bool decode_body(std::uint16_t attribute, std::span<const std::byte> bytes, Body
 
 }  // namespace
 
+// [spec 5.2.1]
 std::expected<Message, DecodeError> decode(const verbs::Mad& mad) {
   const std::span<const std::byte> bytes(mad);
   WireReader reader(bytes);

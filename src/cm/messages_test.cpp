@@ -38,7 +38,7 @@ TEST(Messages, EveryMessageSurvivesTheRoundTrip) {
 }
 
 // Flipping any bit that is not reserved changes the decoded message, and how many bits matter is known from the tables
-// of [spec 5.3, 5.4]: so no field is forgotten, shortened or laid over another.
+// of [spec 5.2.5, 5.3.1, 5.4.1-5.4.9]: so no field is forgotten, shortened or laid over another.
 TEST(Messages, EveryFieldBitIsRead) {
   const std::map<Attribute, unsigned> bits{
       // header: status 16, class specific 16, TID 64, attribute modifier 32 = 128, then the sum of the "bits" column
@@ -70,7 +70,7 @@ TEST(Messages, EveryFieldBitIsRead) {
   }
 }
 
-TEST(Messages, AForeignHeaderIsNotDecoded) {
+TEST(Messages, AForeignHeaderIsNotDecoded) {  // [spec 5.2.1, 5.2.2]
   std::mt19937_64 random(2);
   const verbs::Mad good = random_mad(random, Attribute::req);
   const std::array errors{DecodeError::bad_base_version, DecodeError::bad_class, DecodeError::bad_class_version,
@@ -89,7 +89,7 @@ TEST(Messages, AForeignHeaderIsNotDecoded) {
 }
 
 // What a kernel wrote is the judge: two ends that share a mistake understand each other.
-TEST(Messages, MadsOfAKernelComeOutByteForByte) {
+TEST(Messages, MadsOfAKernelComeOutByteForByte) {  // [spec 5.3.1, 5.4.2-5.4.6]
   std::map<Attribute, unsigned> census;
   unsigned files = 0;
   for (const auto& file : std::filesystem::directory_iterator(HAWSER_WIRE_DIR)) {
@@ -121,7 +121,7 @@ TEST(Messages, MadsOfAKernelComeOutByteForByte) {
   }
 }
 
-// What rping sent through a kernel [spec 5.3]: the description is right where only meaning can tell.
+// What rping sent through a kernel [spec 5.3.2, 5.3.3, 5.2.4]: the description is right where only meaning can tell.
 TEST(Messages, RpingsReqMeansWhatItSays) {
   auto reader = capture::Reader::open(HAWSER_WIRE_DIR "/rxe-rping.pcap");
   ASSERT_TRUE(reader);

@@ -38,6 +38,7 @@ Tables::Ref Tables::find_local(CommId id) const {
   return at == local_.end() ? nullptr : at->second;
 }
 
+// [spec 5.6.4]
 void Tables::insert_remote(CommId remote_id, Qpn remote_qpn, Guid remote_guid, const Ref& endpoint) {
   rt::Lock lock(mutex_);
   const bool id_inserted = remote_id_.emplace(RemoteKey{remote_id.value, remote_guid}, endpoint).second;
@@ -45,6 +46,7 @@ void Tables::insert_remote(CommId remote_id, Qpn remote_qpn, Guid remote_guid, c
   HW_ASSERT(id_inserted && qpn_inserted, "cm-remote-endpoint-twice");
 }
 
+// [spec 5.6.5]
 void Tables::erase_remote(CommId remote_id, Qpn remote_qpn, Guid remote_guid, const Endpoint* owner) {
   Ref by_id, by_qpn;
   rt::Lock lock(mutex_);

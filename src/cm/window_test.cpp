@@ -70,7 +70,7 @@ TEST(Window, AThousandConnectsNeverHaveMoreThan64Outstanding) {
   EXPECT_EQ(server.manager.usage(), Usage{});
 }
 
-// [spec 4 #61]: two hosts that connect to each other, with windows of one place.
+// [spec 4 #61, 5.6.11]: two hosts that connect to each other, with windows of one place.
 TEST(Window, RepsDoNotWaitBehindReqs) {
   TestNet net;
   Host left(net, 1, {.window_places = 1}), right(net, 2, {.window_places = 1});
@@ -152,7 +152,7 @@ TEST_F(WindowUnit, WaitingRequestsLeaveInOrderWhenAPlaceIsFree) {
   EXPECT_TRUE(net_.is_quiet());
 }
 
-TEST_F(WindowUnit, EachDestinationHasItsOwnPlaces) {
+TEST_F(WindowUnit, EachDestinationHasItsOwnPlaces) {  // [spec 5.6.11]
   for (std::uint32_t i = 1; i <= 3; ++i) ASSERT_TRUE(window_.submit(request(i)));
   Request other = request(4);
   other.to.remote = Gid::v4(0x0A00000A);

@@ -17,7 +17,7 @@ class ContractTest : public TwoHosts {
   std::vector<ContractReport> reports_;
 };
 
-TEST_F(ContractTest, TwoEntriesAtOnceAreReportedWithBothCallSites) {
+TEST_F(ContractTest, TwoEntriesAtOnceAreReportedWithBothCallSites) {  // [spec 2.2.1]
   Contract contract;
   contract.watch([this](const ContractReport& report) { reports_.push_back(report); });
   ContractState state(contract);
@@ -41,7 +41,7 @@ TEST_F(ContractTest, TwoEntriesAtOnceAreReportedWithBothCallSites) {
   EXPECT_EQ(reports_.size(), 1U);
 }
 
-TEST_F(ContractTest, ConnectFromAHandlerIsRefusedAndReported) {
+TEST_F(ContractTest, ConnectFromAHandlerIsRefusedAndReported) {  // [spec 2.2.4, 3.1 C]
   TestId id(a_);
   id.react = [](Id& on, const Event& event) {
     if (event.type == EventType::addr_resolved) {
@@ -61,7 +61,7 @@ TEST_F(ContractTest, ConnectFromAHandlerIsRefusedAndReported) {
   EXPECT_EQ(errno_of(id->connect(with_qp(1))), 0) << "outside it is fine";
 }
 
-TEST_F(ContractTest, DestroyingItselfOrItsListenerFromAHandler) {
+TEST_F(ContractTest, DestroyingItselfOrItsListenerFromAHandler) {  // [spec 2.2.4]
   TestId listener(b_), client(a_);
   listen(listener, address("0.0.0.0", 7471));
   resolve(client, address("10.0.0.2", 7471));
@@ -79,7 +79,7 @@ TEST_F(ContractTest, DestroyingItselfOrItsListenerFromAHandler) {
   EXPECT_EQ(listener->state(), State::listen) << "refused";
 }
 
-TEST_F(ContractTest, WhatIsAllowedInAHandlerIsNotAccused) {
+TEST_F(ContractTest, WhatIsAllowedInAHandlerIsNotAccused) {  // [spec 2.2.4]
   TestId listener(b_), client(a_);
   listen(listener, address("0.0.0.0", 7471));
   listener.react = [](Id& child, const Event& event) {

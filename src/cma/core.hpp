@@ -1,5 +1,6 @@
 // What all ids of one Stack share: which id is attached to which device, who listens where, whose neighbour is watched.
 // The implementation of cma::Manager. Thread-safe; its mutex is never outside a handler_mutex [spec 2.1].
+// [spec 2.1.2, 4 #7, 7 I14]
 #pragma once
 
 #include <map>
@@ -16,7 +17,7 @@
 
 namespace hawser::cma {
 
-inline constexpr std::uint8_t mra_service_timeout = 24;  // [spec 1.12]
+inline constexpr std::uint8_t mra_service_timeout = 24;  // [spec 1.12.6]
 
 class Core {
  public:
@@ -61,7 +62,7 @@ class Core {
     SocketAddress source;  // own copy [spec 7 I17]
     bool v6_only{};
   };
-  // One per device and service id, shared by ids with different addresses [spec 1.9].
+  // One per device and service id, shared by ids with different addresses [spec 1.9.1].
   struct Service {
     verbs::DevicePtr device;
     std::shared_ptr<cm::Manager::Listener> listener;

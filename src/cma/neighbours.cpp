@@ -4,6 +4,7 @@
 
 namespace hawser::cma {
 
+// [spec 4 #24, 7 I17]
 void Core::watch(Id& id, std::uint32_t interface, const IpAddress& address, const addr::Mac& mac) {
   rt::Lock lock(mutex_);
   if (id.neighbour_.is_linked()) neighbours_.erase(neighbours_.iterator_to(id.neighbour_));  // by node, never by key
@@ -18,7 +19,7 @@ void Core::unwatch(Id& id) {
   if (id.neighbour_.is_linked()) neighbours_.erase(neighbours_.iterator_to(id.neighbour_));
 }
 
-// A neighbour that is only unreachable changes nothing: timers decide, as in the kernel.
+// A neighbour that is only unreachable changes nothing: timers decide, as in the kernel [spec 1.5.28].
 void Core::on_neighbour(const addr::NeighbourChange& change) {
   if (!change.mac) return;
   rt::Lock lock(mutex_);
@@ -29,7 +30,7 @@ void Core::on_neighbour(const addr::NeighbourChange& change) {
   }
 }
 
-// The interface's own MAC changed (a bond failed over): ids that use it learn of it.
+// The interface's own MAC changed (a bond failed over): ids that use it learn of it [spec 1.5.27].
 void Core::on_address_change(std::uint32_t interface) {
   rt::Lock lock(mutex_);
   for (auto& [device, ids] : attached_) {

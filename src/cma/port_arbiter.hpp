@@ -38,7 +38,7 @@ class PortArbiter {
   virtual Status listen(PortHandle handle) = 0;
   // No more requests are directed here (unwind of listen).
   virtual void unlisten(PortHandle handle) = 0;
-  // The reuse flag of a binding that does not listen.
+  // The reuse flag of a binding that does not listen [spec 1.1.3].
   virtual Status set_reuse(PortHandle handle, bool reuse) = 0;
   virtual void release(PortHandle handle) = 0;
 };

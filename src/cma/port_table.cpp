@@ -5,12 +5,12 @@
 namespace hawser::cma {
 namespace {
 
-// "Any" in the sense of the conflict rules: loopback counts [spec 1.8].
+// "Any" in the sense of the conflict rules: loopback counts [spec 1.8.4].
 bool unspecific(const SocketAddress& address) {
   return address.family == Family::unspecified || address.ip.is_any() || address.ip.is_loopback();
 }
 
-// Equal hosts; a link-local address means something only together with its interface [spec 4 #35].
+// Equal hosts; a link-local address means something only together with its interface [spec 4 #35, 1.8.5].
 bool same_host(const SocketAddress& a, const SocketAddress& b) {
   if (a.family != b.family || a.ip != b.ip) return false;
   return !a.ip.is_link_local() || a.scope_id == b.scope_id;
@@ -24,6 +24,7 @@ bool family_only(const SocketAddress& source, bool v6_only) { return source.fami
 
 }  // namespace
 
+// [spec 1.8.3, 1.8.10]
 Result<PortBinding> PortTable::bind(const PortRequest& request) {
   rt::Lock lock(mutex_);
   if (request.source.port == 0) {
@@ -40,6 +41,7 @@ Result<PortBinding> PortTable::bind(const PortRequest& request) {
   return insert(request, request.source.port);
 }
 
+// [spec 1.8.4]
 Status PortTable::check(const std::vector<Owner>& owners, const Owner& owner, bool reuse) const {
   for (const Owner& other : owners) {
     if (other.handle == owner.handle) continue;
@@ -54,6 +56,7 @@ Status PortTable::check(const std::vector<Owner>& owners, const Owner& owner, bo
   return {};
 }
 
+// [spec 1.8.6]
 Result<std::uint16_t> PortTable::ephemeral(const PortRequest& request) {
   const auto [low, high] = range_();
   if (low == 0 || low > high) return fail(EADDRNOTAVAIL);
@@ -99,7 +102,7 @@ Status PortTable::listen(PortHandle handle) {
   rt::Lock lock(mutex_);
   Owner* owner = find(handle);
   if (owner == nullptr) return fail(EINVAL);
-  // Proof and loss of the reuse flag in one step: LISTEN implies no reuse [spec 3.3 I4].
+  // Proof and loss of the reuse flag in one step: LISTEN implies no reuse [spec 3.3 I4, 1.8.8].
   if (owner->reuse) {
     if (Status alone = check(ports_.at(bindings_.at(handle)), *owner, false); !alone) return alone;
     owner->reuse = false;
@@ -121,6 +124,7 @@ Status PortTable::set_reuse(PortHandle handle, bool reuse) {
   return {};
 }
 
+// [spec 1.8.11]
 void PortTable::release(PortHandle handle) {
   rt::Lock lock(mutex_);
   const auto binding = bindings_.find(handle);

@@ -25,14 +25,14 @@ class PortTableTest : public testing::Test {
   bool privileged_ = false;
 };
 
-TEST_F(PortTableTest, SpecificAddressesConflictOnlyWhenEqual) {
+TEST_F(PortTableTest, SpecificAddressesConflictOnlyWhenEqual) {  // [spec 1.8.4]
   ASSERT_TRUE(bind(address("10.0.0.1", 7471)));
   EXPECT_EQ(errno_of(bind(address("10.0.0.1", 7471))), EADDRINUSE);
   EXPECT_TRUE(bind(address("10.0.0.2", 7471)));
   EXPECT_TRUE(bind(address("10.0.0.1", 7472)));
 }
 
-TEST_F(PortTableTest, WildcardAndLoopbackConflictWithEverything) {
+TEST_F(PortTableTest, WildcardAndLoopbackConflictWithEverything) {  // [spec 1.8.4]
   ASSERT_TRUE(bind(address("0.0.0.0", 7471)));
   EXPECT_EQ(errno_of(bind(address("10.0.0.1", 7471))), EADDRNOTAVAIL);
   EXPECT_EQ(errno_of(bind(address("0.0.0.0", 7471))), EADDRNOTAVAIL);
@@ -43,19 +43,19 @@ TEST_F(PortTableTest, WildcardAndLoopbackConflictWithEverything) {
   EXPECT_EQ(errno_of(bind(address("127.0.0.1", 7473))), EADDRNOTAVAIL);
 }
 
-TEST_F(PortTableTest, FamiliesAreApartWhenBothAreExclusive) {
+TEST_F(PortTableTest, FamiliesAreApartWhenBothAreExclusive) {  // [spec 1.8.4]
   ASSERT_TRUE(bind(address("0.0.0.0", 7471)));
   EXPECT_EQ(errno_of(bind(address("::", 7471))), EADDRNOTAVAIL) << "would take IPv4 too";
   EXPECT_TRUE(bind(address("::", 7471), false, true));
 }
 
-TEST_F(PortTableTest, ReuseOnBothSidesShares) {
+TEST_F(PortTableTest, ReuseOnBothSidesShares) {  // [spec 1.8.4]
   ASSERT_TRUE(bind(address("10.0.0.1", 7471), true));
   EXPECT_TRUE(bind(address("10.0.0.1", 7471), true));
   EXPECT_EQ(errno_of(bind(address("10.0.0.1", 7471), false)), EADDRINUSE);
 }
 
-TEST_F(PortTableTest, ListenerIsAloneAndLosesReuse) {
+TEST_F(PortTableTest, ListenerIsAloneAndLosesReuse) {  // [spec 1.8.8, 3.3 I4]
   const auto a = bind(address("10.0.0.1", 7471), true);
   const auto b = bind(address("10.0.0.1", 7471), true);
   ASSERT_TRUE(a && b);
@@ -76,27 +76,27 @@ TEST_F(PortTableTest, ListenerIsAloneAndLosesReuse) {
   EXPECT_FALSE(table_.listens(c->handle));
 }
 
-TEST_F(PortTableTest, LinkLocalAddressesCountWithTheirInterface) {
+TEST_F(PortTableTest, LinkLocalAddressesCountWithTheirInterface) {  // [spec 1.8.5, 4 #35]
   ASSERT_TRUE(bind(address("fe80::1", 7471, 2), false, true));
   EXPECT_TRUE(bind(address("fe80::1", 7471, 3), false, true)) << "[spec 4 #35]";
   EXPECT_EQ(errno_of(bind(address("fe80::1", 7471, 2), false, true)), EADDRINUSE);
 }
 
-TEST_F(PortTableTest, PrivilegedPorts) {
+TEST_F(PortTableTest, PrivilegedPorts) {  // [spec 1.8.3]
   EXPECT_EQ(errno_of(bind(address("10.0.0.1", 1023))), EACCES);
   EXPECT_TRUE(bind(address("10.0.0.1", 1024)));
   privileged_ = true;
   EXPECT_TRUE(bind(address("10.0.0.1", 1023)));
 }
 
-TEST_F(PortTableTest, SpacesAreApart) {
+TEST_F(PortTableTest, SpacesAreApart) {  // [spec 1.8.10]
   ASSERT_TRUE(bind(address("0.0.0.0", 7471)));
   for (const PortSpace space : {PortSpace::udp, PortSpace::ib, PortSpace::ipoib}) {
     EXPECT_TRUE(table_.bind({.space = space, .source = address("0.0.0.0", 7471), .destination = {}}));
   }
 }
 
-TEST_F(PortTableTest, EphemeralPortsAreAllUsedOnceAndThenNone) {
+TEST_F(PortTableTest, EphemeralPortsAreAllUsedOnceAndThenNone) {  // [spec 1.8.6]
   std::set<std::uint16_t> ports;
   range_ = {40000, 40007};
   PortHandle one = 0;
@@ -113,7 +113,7 @@ TEST_F(PortTableTest, EphemeralPortsAreAllUsedOnceAndThenNone) {
   EXPECT_EQ(errno_of(bind(address("0.0.0.0"))), EADDRNOTAVAIL) << "the last port handed out is not handed out next";
 }
 
-TEST_F(PortTableTest, EphemeralPortIsSharedWhenTheConnectionsDiffer) {
+TEST_F(PortTableTest, EphemeralPortIsSharedWhenTheConnectionsDiffer) {  // [spec 1.8.6, 4 #36]
   range_ = {40000, 40000};
   ASSERT_TRUE(bind(address("0.0.0.0"), false, false, address("10.0.0.9", 1000)));
   EXPECT_TRUE(bind(address("0.0.0.0"), false, false, address("10.0.0.9", 1001))) << "other destination port";

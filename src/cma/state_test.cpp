@@ -13,7 +13,7 @@ struct IdTestAccess {
   static constexpr bool claims = requires(Id& id) { id.claim<To>(); };
 };
 
-// A legal transition compiles, an illegal one does not.
+// A legal transition compiles, an illegal one does not [spec 1.2.3, 2.2.5, 2.4.2, 3.2 I2].
 static_assert(IdTestAccess::moves<State::idle, State::binding>);
 static_assert(IdTestAccess::moves<State::route_resolved, State::connect>);
 static_assert(!IdTestAccess::moves<State::idle, State::addr_bound>, "ADDR_BOUND is published only when true");
@@ -27,7 +27,7 @@ static_assert(!IdTestAccess::claims<State::idle>);
 
 namespace {
 
-TEST(StateTest, WhoeverClaimsFirstFindsTheOldState) {
+TEST(StateTest, WhoeverClaimsFirstFindsTheOldState) {  // [spec 2.5.4, 7 I15]
   using enum State;
   for (const State state : {idle, binding, addr_bound, addr_query, resolving, addr_resolved, route_query,
                             route_resolved, connect, disconnect, listen}) {
@@ -41,7 +41,7 @@ TEST(StateTest, WhoeverClaimsFirstFindsTheOldState) {
   EXPECT_TRUE(claimable(device_removal, destroying));
 }
 
-TEST(StateTest, StableStatesAreThoseOfTheContract) {
+TEST(StateTest, StableStatesAreThoseOfTheContract) {  // [spec 2.2.7, 2.4.1, 3.1 I1]
   using enum State;
   for (const auto& [from, to] : transitions) {
     const bool guarded = from == connect || to == connect || from == listen || to == listen || to == disconnect;
@@ -58,7 +58,7 @@ TEST(StateTest, EveryStateThatIsLeftCanBeEntered) {
   }
 }
 
-TEST(StateTest, TransitionalStatesShowAsWhatTheyComeFrom) {
+TEST(StateTest, TransitionalStatesShowAsWhatTheyComeFrom) {  // [spec 1.2.1]
   EXPECT_EQ(public_number(State::binding), 0);
   EXPECT_EQ(public_number(State::resolving), 1);
   EXPECT_EQ(public_number(State::destroying), 10);

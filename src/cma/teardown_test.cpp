@@ -15,7 +15,7 @@ class TeardownTest : public TwoHosts {
   }
 };
 
-TEST_F(TeardownTest, DestroyDuringAddressResolution) {
+TEST_F(TeardownTest, DestroyDuringAddressResolution) {  // [spec 2.5.2, 2.5.3]
   a_.network.answer_for_unknown_neighbours(false);
   TestId waiting(a_), answered(a_);
   ASSERT_EQ(errno_of(waiting->resolve_addr(nullptr, address("10.0.0.2", 1), 2s)), 0);
@@ -27,7 +27,7 @@ TEST_F(TeardownTest, DestroyDuringAddressResolution) {
   EXPECT_TRUE(answered.seen.empty()) << "its answer was due already";
 }
 
-TEST_F(TeardownTest, DestroyWithTheRouteQueued) {
+TEST_F(TeardownTest, DestroyWithTheRouteQueued) {  // [spec 2.5.1, 2.5.3, 3.5 A, 3.5 I8]
   // [spec 3.5]: the work is queued, the id is claimed, no handler may start; the work's reference comes back.
   TestId id(a_);
   ASSERT_EQ(errno_of(id->resolve_addr(nullptr, address("10.0.0.2", 1), 2s)), 0);
@@ -39,7 +39,7 @@ TEST_F(TeardownTest, DestroyWithTheRouteQueued) {
 }
 
 // A handler's result ≠ 0 ends the id, in each kind of handler.
-TEST_F(TeardownTest, HandlersResultEndsTheId) {
+TEST_F(TeardownTest, HandlersResultEndsTheId) {  // [spec 2.2.2, 2.5.5, 2.5.6, 2.7.1]
   for (const EventType fatal :
        {addr_resolved, route_resolved, connect_response, unreachable, addr_change, device_removal}) {
     SCOPED_TRACE(name(fatal));
@@ -89,7 +89,7 @@ TEST_F(TeardownTest, AddressErrorHandlerEndsTheId) {
   EXPECT_EQ(a_.manager->live_ids(), 0U);
 }
 
-TEST_F(TeardownTest, RemovalInEachStateIsToldOnceAndEndsTheOperation) {
+TEST_F(TeardownTest, RemovalInEachStateIsToldOnceAndEndsTheOperation) {  // [spec 1.5.29, 2.5.3, 2.7.1-2.7.3, 7 I20]
   struct Stage {
     const char* what;
     std::function<void(TestId&)> reach;
@@ -138,7 +138,7 @@ TEST_F(TeardownTest, RemovalInEachStateIsToldOnceAndEndsTheOperation) {
   }
 }
 
-TEST_F(TeardownTest, WildcardListenerOutlivesADevice) {
+TEST_F(TeardownTest, WildcardListenerOutlivesADevice) {  // [spec 1.9.5]
   TestHost host(world_, 5, {ethernet(7, "eth0", {"10.0.0.5"}), ethernet(8, "eth1", {"10.0.0.6"})});
   TestId listener(host), client(a_);
   listen(listener, address("0.0.0.0", 7471));
@@ -157,7 +157,7 @@ TEST_F(TeardownTest, WildcardListenerOutlivesADevice) {
   EXPECT_EQ(listener.types(), Types{connect_request});
 }
 
-TEST_F(TeardownTest, NobodyListensOnADeviceThatHasGone) {
+TEST_F(TeardownTest, NobodyListensOnADeviceThatHasGone) {  // [spec 1.7.7, 1.9.3]
   TestId listener(b_);
   ASSERT_EQ(errno_of(listener->bind_addr(address("10.0.0.2", 7471))), 0);
   remove_device(b_, "10.0.0.2");  // nobody has been told yet
@@ -180,7 +180,7 @@ TEST_F(TeardownTest, DestroyDuringTheRemovalPass) {
   EXPECT_TRUE(second.seen.empty());
 }
 
-TEST_F(TeardownTest, RefusedChildIsDestroyedWithoutTheListener) {
+TEST_F(TeardownTest, RefusedChildIsDestroyedWithoutTheListener) {  // [spec 2.6.6]
   TestId listener(b_), client(a_);
   listen(listener, address("0.0.0.0", 7471));
   resolve(client, address("10.0.0.2", 7471));
@@ -224,7 +224,7 @@ TEST_F(TeardownTest, ChildKeepsItsOwnHandlerAndContext) {
   EXPECT_EQ(of_child, Types{established});
 }
 
-TEST_F(TeardownTest, ListenerThatWentWhileTheRequestWasOnItsWay) {
+TEST_F(TeardownTest, ListenerThatWentWhileTheRequestWasOnItsWay) {  // [spec 1.5.11, 2.6.2]
   TestId listener(b_), client(a_);
   listen(listener, address("0.0.0.0", 7471));
   resolve(client, address("10.0.0.2", 7471));

@@ -1,7 +1,7 @@
 // The invariant CRC of RoCEv2 (IBTA annex A17; [spec 5.1]): CRC-32 over what no router changes, from the IP header to
 // the end of the padded payload, with the fields that routers do change taken as ones.
 //
-// Pure functions, thread-safe, without allocation.
+// Pure functions, thread-safe, without allocation [spec 5.1.4].
 #pragma once
 
 #include <cstddef>

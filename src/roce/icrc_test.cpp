@@ -27,7 +27,7 @@ std::vector<std::byte> random_payload(rt::World& world, std::size_t bytes) {
   return payload;
 }
 
-TEST(Icrc, IsTheCrcOfTheMaskedHeadersIpv4) {
+TEST(Icrc, IsTheCrcOfTheMaskedHeadersIpv4) {  // [spec 5.1.4]
   const IcrcHeaders headers{.source = IpAddress::v4(0x0A000001),
                             .destination = IpAddress::v4(0x0A000002),
                             .source_port = 0xC001,
@@ -44,7 +44,7 @@ TEST(Icrc, IsTheCrcOfTheMaskedHeadersIpv4) {
   EXPECT_EQ(icrc(headers, covered), crc_by_definition(data));
 }
 
-TEST(Icrc, IsTheCrcOfTheMaskedHeadersIpv6) {
+TEST(Icrc, IsTheCrcOfTheMaskedHeadersIpv6) {  // [spec 5.1.4]
   const IcrcHeaders headers{
       .source = *IpAddress::parse("fd00::1"), .destination = *IpAddress::parse("fd00::2"), .source_port = 0xC001};
   std::vector<std::uint8_t> data(8, 0xFF);

@@ -1,4 +1,4 @@
-// RoCEv2 packets: BTH, extended headers, payload, ICRC (IBTA chapter 9 and annex A17; [spec 5.1]).
+// RoCEv2 packets: BTH, extended headers, payload, ICRC (IBTA chapter 9 and annex A17; [spec 5.1.1]).
 #pragma once
 
 #include <cstddef>

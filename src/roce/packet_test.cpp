@@ -107,7 +107,7 @@ TEST(Packet, EveryOpcodeAndPadSurvivesTheWire) {
   EXPECT_EQ(known, 23 + 2);  // RC and UD
 }
 
-TEST(Packet, FieldsLieWhereIbtaPutsThem) {
+TEST(Packet, FieldsLieWhereIbtaPutsThem) {  // [spec 5.1.1]
   const std::array<std::byte, 1> payload{std::byte{0x5A}};
   Packet packet = sample(opcode(0x0B), payload);  // RC RDMA WRITE Only with Immediate
   packet.imm->data = 0;

@@ -1,5 +1,6 @@
 // Deferred work and timers of one Stack: what the kernel has workqueues for. Whatever runs here runs one at a time, in
 // the order in which it was posted or fell due; "dispatching" is a role that threads take in turn (DESIGN 1).
+// [spec 2.3.1]
 #pragma once
 
 #include <cstdint>

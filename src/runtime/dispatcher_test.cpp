@@ -13,7 +13,7 @@ class DispatcherTest : public testing::Test {
   Dispatcher dispatcher_{*world_};
 };
 
-TEST_F(DispatcherTest, RunsWorkInTheOrderOfPosting) {
+TEST_F(DispatcherTest, RunsWorkInTheOrderOfPosting) {  // [spec 2.3.2]
   std::string order;
   Work a([&] { order += 'a'; });
   Work b([&] { order += 'b'; });
@@ -70,7 +70,7 @@ TEST_F(DispatcherTest, CancelledWorkDoesNotRunAndCancelFromWithinDoesNotWait) {
   EXPECT_EQ(runs, 1);
 }
 
-TEST_F(DispatcherTest, OnlyOneThreadDispatches) {
+TEST_F(DispatcherTest, OnlyOneThreadDispatches) {  // [spec 2.3.1]
   bool nested = true;
   Work work([&] { nested = dispatcher_.run(); });
   EXPECT_TRUE(dispatcher_.post(work));

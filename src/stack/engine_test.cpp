@@ -166,7 +166,7 @@ TEST_F(EngineTest, AThreadBlockedForCmEventsReceivesAndDispatches) {
   EXPECT_EQ(received_by(), waiter.id());
 }
 
-TEST_F(EngineTest, AThreadBlockedForCompletionsReceivesButNeverDispatches) {
+TEST_F(EngineTest, AThreadBlockedForCompletionsReceivesButNeverDispatches) {  // [spec 2.3.1]
   Waiter waiter(engine_, WaitKind::completions);
   EXPECT_NE(dispatched_by(), waiter.id());
   EXPECT_EQ(received_by(), waiter.id());

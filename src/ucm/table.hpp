@@ -1,4 +1,4 @@
-// User ids by handle: live → dying → erased, with exactly one winner who may destroy [spec 2.8, 7 I21].
+// User ids by handle: live → dying → erased, with exactly one winner who may destroy [spec 2.8.1, 7 I21, 4 #44].
 #pragma once
 
 #include <functional>

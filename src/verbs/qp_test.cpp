@@ -423,7 +423,7 @@ TEST(DataPath, CountsWhatItDoesNotDeliver) {
   EXPECT_EQ(counters.misdirected, 1U);
 }
 
-TEST(Gsi, CarriesMadsBothWaysAndDropsWhatIsNotForUs) {
+TEST(Gsi, CarriesMadsBothWaysAndDropsWhatIsNotForUs) {  // [spec 5.1.2, 5.1.3]
   Pair pair;
   std::vector<MadAddress> from;
   Mad seen{};

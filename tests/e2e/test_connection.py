@@ -19,7 +19,7 @@ def connected(host, address="127.0.0.1"):
 @pytest.mark.every_user
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", IPV4, IPV6])
 @pytest.mark.parametrize("who", ["server", "client"])
-def test_one_side_disconnects(host, address, who):
+def test_one_side_disconnects(host, address, who):  # [spec 6.4.5]
     server, client = connected(host, address)
     (server if who == "server" else client).say("disconnect")
     for end in (server, client):

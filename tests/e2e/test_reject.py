@@ -21,7 +21,7 @@ def test_no_listener_any_more(host):
     client.line("^EVENT RDMA_CM_EVENT_REJECTED 8$")
 
 
-def test_loopback_listener_is_reached_through_loopback_only(host):
+def test_loopback_listener_is_reached_through_loopback_only(host):  # [spec 1.9.7]
     listener = host.run("cm_listen", "127.0.0.1", 7471)
     listener.line("^listening")
     host.run("cm_connect", IPV4, 7471).line("^EVENT RDMA_CM_EVENT_REJECTED 8$")

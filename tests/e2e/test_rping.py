@@ -15,7 +15,7 @@ def ping_lines(output):
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
-def test_ten_verified_pings(host, address):
+def test_ten_verified_pings(host, address):  # [spec 4 #18]
     server, [client] = run_pair(host, ["rping", "-s", "-a", address, "-v", "-V", "-C", 10],
                                 ["rping", "-c", "-a", address, "-v", "-V", "-C", 10], PORT)
     assert ping_lines(client.output) == 10

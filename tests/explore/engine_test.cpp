@@ -351,7 +351,7 @@ TEST(Findings, AnAssertionEndsTheRunAndNotTheProcess) {
   EXPECT_THAT(report.finding->steps, HasSubstr("wrong"));
 }
 
-TEST(Findings, LockDisciplineIsChecked) {
+TEST(Findings, LockDisciplineIsChecked) {  // [spec 2.1.1]
   const Scenario s = scenario([](Execution& execution) {
     Mutex outer(LockRank::handler);
     Mutex inner(LockRank::dispatcher);

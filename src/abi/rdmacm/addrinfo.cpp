@@ -78,6 +78,7 @@ int resolve(const char* node, const char* service, const rdma_addrinfo& hints, r
 }  // namespace
 }  // namespace hawser::abi::rdmacm
 
+// [spec 6.4.15]
 int rdma_getaddrinfo(const char* node, const char* service, const rdma_addrinfo* hints, rdma_addrinfo** result) {
   if (result == nullptr || (node == nullptr && service == nullptr && hints == nullptr)) return fail_errno(EINVAL);
   const rdma_addrinfo none{};

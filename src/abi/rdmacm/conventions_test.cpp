@@ -59,7 +59,7 @@ TEST(RdmacmConventions, AStrangersPointerIsEinval) {
   rdma_destroy_event_channel(nullptr);
 }
 
-TEST(RdmacmConventions, EventsHaveNames) {
+TEST(RdmacmConventions, EventsHaveNames) {  // [spec 6.4.20]
   EXPECT_STREQ(rdma_event_str(RDMA_CM_EVENT_ADDR_RESOLVED), "RDMA_CM_EVENT_ADDR_RESOLVED");
   EXPECT_STREQ(rdma_event_str(RDMA_CM_EVENT_TIMEWAIT_EXIT), "RDMA_CM_EVENT_TIMEWAIT_EXIT");
 }
@@ -78,7 +78,7 @@ TEST(RdmacmConventions, RpollIsPollOnOrdinaryDescriptors) {
   close(ends[1]);
 }
 
-TEST(RdmacmConventions, GetaddrinfoTranslatesTheFirstAnswer) {
+TEST(RdmacmConventions, GetaddrinfoTranslatesTheFirstAnswer) {  // [spec 6.4.15]
   rdma_addrinfo* info = nullptr;
   rdma_addrinfo hints{};
   hints.ai_port_space = RDMA_PS_TCP;

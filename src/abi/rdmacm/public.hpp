@@ -1,5 +1,5 @@
 // The C interface that this library is: Debian's headers, and the functions that are newer than they are. Everything
-// declared here is exported.
+// declared here is exported [spec 6.4.1].
 #pragma once
 
 #pragma GCC visibility push(default)

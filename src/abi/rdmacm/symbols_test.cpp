@@ -37,7 +37,7 @@ std::set<std::string> exported() {
   return names;
 }
 
-TEST(RdmacmSymbols, AreTheDistributionsAndTheNewerOnes) {
+TEST(RdmacmSymbols, AreTheDistributionsAndTheNewerOnes) {  // [spec 6.4.1]
   std::set<std::string> expected = listed();
   EXPECT_EQ(expected.size(), 68U);
   for (const char* newer : {"rdma_query_addrinfo", "rdma_resolve_addrinfo", "rdma_write_cm_event"}) {
