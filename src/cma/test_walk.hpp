@@ -144,7 +144,7 @@ inline void parse_line(Table& table, const std::string& line) {
   }
   if (kind != "call" && kind != "event") throw std::runtime_error("neither situation, call nor event");
   const auto open = rest.find('['), close = rest.find(']');
-  if (open == std::string::npos || close == std::string::npos) throw std::runtime_error("no [spec RULES]");
+  if (open == std::string::npos || close == std::string::npos) throw std::runtime_error("no citation");
   Row row{.is_call = kind == "call", .name = trimmed(rest.substr(0, open)), .cells = {}};
   parse_cells(table, row, trimmed(rest.substr(close + 1)));
   table.rows.push_back(std::move(row));
