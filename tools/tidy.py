@@ -28,14 +28,15 @@ def sources(unit):
 
 
 def commands(build):
-    """Compile commands that together cover src/ but for its tests: of what is compiled twice, the production library's
-    (see cmake/HawserRoom.cmake)."""
+    """Compile commands that together cover src/ but for its tests and what only they use: of what is compiled twice, the
+    production library's (see cmake/HawserRoom.cmake)."""
     entries = json.loads((build / "compile_commands.json").read_text(encoding="utf-8"))
+    entries = [entry for entry in entries if "_test.dir/" not in entry["command"]]
     entries.sort(key=lambda entry: ("HAWSER_EXPLORE" in entry["command"], entry["file"]))
     chosen, covered = {}, set()
     for entry in entries:
         unit = Path(entry["file"])
-        files = {path for path in sources(unit) if not path.stem.endswith("_test")}
+        files = set(sources(unit))
         if files - covered:
             covered |= files
             chosen[unit] = entry

@@ -137,6 +137,7 @@ std::vector<verbs::InterfaceSnapshot> NetlinkView::interfaces() {
   known_ = dump_interfaces();
   known_is_current_ = true;
   std::vector<verbs::InterfaceSnapshot> snapshots;
+  snapshots.reserve(known_.size());
   for (const Known& known : known_) snapshots.push_back(known.snapshot);
   return snapshots;
 }

@@ -21,7 +21,7 @@
 namespace hawser::agent {
 namespace {
 
-constexpr std::size_t stack_bytes = 64 * 1024;
+constexpr std::size_t stack_bytes = std::size_t{64} * 1024;
 constexpr int ready_fd = 3;
 
 // What the processes between this one and hawserd need; they share our memory and change none of it but `error`.

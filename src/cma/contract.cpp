@@ -51,7 +51,7 @@ std::string ContractReport::text() const {
 
 Contract::Contract() {
   const char* value = std::getenv("HAWSER_CHECK");
-  watched_ = value != nullptr && std::string_view(value) != "" && std::string_view(value) != "0";
+  watched_ = value != nullptr && !std::string_view(value).empty() && std::string_view(value) != "0";
 }
 
 void Contract::watch(std::function<void(const ContractReport&)> reporter) {

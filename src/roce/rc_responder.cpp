@@ -13,7 +13,7 @@ namespace {
 
 // READ responses sent in one go. Our requesters ask for less at a time; others may ask for gigabytes, and the owner's
 // lock is held meanwhile.
-constexpr std::uint64_t response_burst_bytes = 256 * 1024;
+constexpr std::uint64_t response_burst_bytes = std::uint64_t{256} * 1024;
 
 }  // namespace
 

@@ -14,7 +14,7 @@ namespace {
 
 namespace ctx = boost::context::detail;
 
-constexpr std::size_t stack_bytes = 512 * 1024;  // committed as it is used
+constexpr std::size_t stack_bytes = std::size_t{512} * 1024;  // committed as it is used
 
 std::vector<FiberStack>& spare_stacks() {
   static thread_local std::vector<FiberStack> stacks;

@@ -51,7 +51,7 @@ enum Role : std::uint8_t {
 }  // namespace
 
 struct Engine::Impl {
-  explicit Impl(Sources s) : sources(s) {
+  explicit Impl(Sources s) : sources(std::move(s)) {
     takeover_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     HW_ASSERT(takeover_fd >= 0, "engine-no-timer-descriptor");
   }
@@ -291,9 +291,9 @@ void Engine::Impl::service() {
   }
 }
 
-Engine::Engine(Sources sources) : impl_(std::make_unique<Impl>(sources)) {
-  sources.dispatcher.set_notify([this] { impl_->wake_dispatcher(); });
-  sources.data_path.set_timer_notify([this] { impl_->wake_receiver(); });
+Engine::Engine(Sources sources) : impl_(std::make_unique<Impl>(std::move(sources))) {
+  impl_->sources.dispatcher.set_notify([this] { impl_->wake_dispatcher(); });
+  impl_->sources.data_path.set_timer_notify([this] { impl_->wake_receiver(); });
 }
 
 Engine::~Engine() {

@@ -94,7 +94,7 @@ void MemoryTable::remove(MemoryRegion* region) {
   const std::uint32_t slot = region->lkey.value >> key_bits;
   HW_ASSERT(slot < slots_.size() && slots_[slot].get() == region, "mr-not-in-table");
   const std::unique_ptr<MemoryRegion> leaving = std::move(slots_[slot]);  // not found any more
-  while (leaving->pins > 0) unpinned_.wait(mutex_);
+  while (leaving->pins_ > 0) unpinned_.wait(mutex_);
   free_.push_back(slot);
   --leaving->pd->users;
 }
@@ -105,7 +105,7 @@ MemoryRegion* MemoryTable::pin(LKey key, const Pd& pd, std::uint64_t address, st
   MemoryRegion* region = slot_of(key.value);
   if (region == nullptr || region->lkey != key || region->pd.get() != &pd) return nullptr;
   if (!allows(*region, address, length, rights)) return nullptr;
-  ++region->pins;
+  ++region->pins_;
   return region;
 }
 
@@ -115,7 +115,7 @@ MemoryRegion* MemoryTable::pin(RKey key, const Pd& pd, std::uint64_t address, st
   MemoryRegion* region = slot_of(key.value);
   if (region == nullptr || region->rkey != key || key.value == 0 || region->pd.get() != &pd) return nullptr;
   if (!allows(*region, address, length, rights)) return nullptr;
-  ++region->pins;
+  ++region->pins_;
   return region;
 }
 
@@ -123,7 +123,7 @@ void MemoryTable::unpin(std::span<MemoryRegion* const> regions) {
   if (regions.empty()) return;
   rt::Lock lock(mutex_);
   bool released = false;
-  for (MemoryRegion* region : regions) released |= --region->pins == 0;
+  for (MemoryRegion* region : regions) released |= --region->pins_ == 0;
   if (released) unpinned_.notify_all();
 }
 

@@ -33,7 +33,7 @@ struct MemoryRegion {
 
  private:
   friend class MemoryTable;
-  std::uint32_t pins = 0;  // guarded by the table's mutex
+  std::uint32_t pins_ = 0;  // guarded by the table's mutex
 };
 
 // Thread-safe. A region that is pinned is in use by a QP: deregister() waits for it (a QP pins for one call at most).

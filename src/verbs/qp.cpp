@@ -59,7 +59,7 @@ Result<std::shared_ptr<Qp>> Qp::create(Context& context, QpInit init) {
     --context.qps;
     return hawser::fail(qpn.error());
   }
-  const std::shared_ptr<Qp> qp(new Qp(context, std::move(init), *qpn));
+  std::shared_ptr<Qp> qp(new Qp(context, std::move(init), *qpn));
   qp->path_.insert(qp);
   return qp;
 }

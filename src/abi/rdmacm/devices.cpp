@@ -22,4 +22,4 @@ ibv_context** rdma_get_devices(int* count) {
   return list;
 }
 
-void rdma_free_devices(ibv_context** list) { std::free(list); }
+void rdma_free_devices(ibv_context** list) { std::free(static_cast<void*>(list)); }

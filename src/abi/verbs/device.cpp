@@ -244,7 +244,7 @@ ibv_device** ibv_get_device_list(int* count) {
   return list;
 }
 
-void ibv_free_device_list(ibv_device** list) { free(list); }
+void ibv_free_device_list(ibv_device** list) { free(static_cast<void*>(list)); }
 
 const char* ibv_get_device_name(ibv_device* device) { return device->name; }
 

@@ -122,10 +122,12 @@ S* Tables::find(const void* pub) {
   return shell;
 }
 
+// NOLINTBEGIN(bugprone-macro-parentheses): a type, which parentheses would spoil
 #define HAWSER_ABI_KIND(S)          \
   template S* Tables::make<S>();    \
   template void Tables::unmake(S*); \
   template S* Tables::find(const void*)
+// NOLINTEND(bugprone-macro-parentheses)
 HAWSER_ABI_KIND(PdShell);
 HAWSER_ABI_KIND(MrShell);
 HAWSER_ABI_KIND(AhShell);
