@@ -3,6 +3,7 @@
 #include <boost/intrusive/list.hpp>
 
 #include "base/assert.hpp"
+#include "base/probe.hpp"
 
 namespace hawser::addr {
 
@@ -122,6 +123,8 @@ void Resolver::State::on_time(Request::State& request) {
     }
     if (!result && late) result = fail(ETIMEDOUT);
     pending.erase(pending.iterator_to(request));
+    // A neighbour that became known while we ran has armed it again; from here on nobody does [spec 4 #12].
+    if (dispatcher.cancel(request.timer)) HW_PROBE("addr-armed-while-running");
     callback = std::move(request.callback);
     request.callback = nullptr;
   }

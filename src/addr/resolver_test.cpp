@@ -1,5 +1,9 @@
 #include "addr/resolver.hpp"
 
+#include <functional>
+#include <memory>
+#include <utility>
+
 #include <gtest/gtest.h>
 
 #include "addr/sim_network_view.hpp"
@@ -12,6 +16,31 @@ using namespace std::chrono_literals;
 const IpAddress own = *IpAddress::parse("10.0.0.1");
 const IpAddress peer = *IpAddress::parse("10.0.0.2");
 const Mac peer_mac{2, 0, 0, 0, 0, 2};
+
+// Calls back in the middle of an attempt.
+class InterruptedView final : public NetworkView {
+ public:
+  explicit InterruptedView(NetworkView& below) : below_(below) {}
+  std::vector<verbs::InterfaceSnapshot> interfaces() override { return below_.interfaces(); }
+  Result<Route> route(const IpAddress& to, const std::optional<IpAddress>& from, std::uint32_t interface) override {
+    return below_.route(to, from, interface);
+  }
+  Result<Mac> neighbour(std::uint32_t interface, const IpAddress& address) override {
+    if (interrupt) std::exchange(interrupt, nullptr)();
+    return below_.neighbour(interface, address);
+  }
+  std::pair<std::uint16_t, std::uint16_t> local_port_range() override { return below_.local_port_range(); }
+  bool may_bind_privileged() override { return below_.may_bind_privileged(); }
+  bool bind_v6_only() override { return below_.bind_v6_only(); }
+  void set_observer(Observer observer) override { below_.set_observer(std::move(observer)); }
+  int poll_fd() const override { return below_.poll_fd(); }
+  void poll() override { below_.poll(); }
+
+  std::function<void()> interrupt;
+
+ private:
+  NetworkView& below_;
+};
 
 class ResolverTest : public testing::Test {
  protected:
@@ -54,6 +83,26 @@ TEST_F(ResolverTest, KnownNeighbourIsAnsweredFromTheDispatcher) {
   EXPECT_EQ(last_.interface, 2U);
   EXPECT_EQ(last_.destination_mac, peer_mac);
   EXPECT_FALSE(last_.via_gateway);
+}
+
+// Found by the explorer [spec 4 #12]: the neighbour becomes known while the request's timer runs, which arms the timer
+// again; the answer ends the life of the request.
+TEST_F(ResolverTest, ANeighbourThatComesWhileTheRequestRunsArmsNothingAnymore) {
+  InterruptedView view(network_);
+  Resolver resolver(dispatcher_, view);
+  auto request = std::make_unique<Request>();
+  ASSERT_TRUE(resolver.resolve(*request, std::nullopt, peer, 0, 2s, [&](const Result<Resolved>& result) {
+    errors_.push_back(errno_of(result));
+    request.reset();
+  }));
+  view.interrupt = [&] {
+    network_.set_neighbour(2, peer, peer_mac);
+    resolver.on_neighbour({.interface = 2, .address = peer, .mac = peer_mac});
+  };
+  resolver.on_neighbour({.interface = 2, .address = peer, .mac = peer_mac});
+  run();
+  EXPECT_EQ(errors_, std::vector<int>{0});
+  EXPECT_EQ(dispatcher_.next_deadline(), rt::time_never);
 }
 
 TEST_F(ResolverTest, OwnAddressNeedsNoNeighbour) {

@@ -21,6 +21,7 @@ World& Execution::world() { return scheduler_.world(); }
 void Execution::sleep_until(Time time) { scheduler_.point({.kind = OpKind::sleep, .deadline = time}); }
 void Execution::yield() { scheduler_.point({.kind = OpKind::yield}); }
 std::size_t Execution::choose(std::size_t n) { return scheduler_.choose(n); }
+void Execution::set_calm(bool calm) { scheduler_.set_calm(calm); }
 void Execution::check(bool condition, std::string_view what) {
   if (!condition) scheduler_.fail(FindingKind::check, std::string(what));
 }

@@ -36,6 +36,9 @@ class Execution {
   void yield();
   // 0 … n-1: an event outside of the code that may turn out either way (a datagram is lost). Explored like a schedule.
   [[nodiscard]] std::size_t choose(std::size_t n);
+  // While calm, the strategy is not asked and the fibers run in one fixed order: for setting the stage and clearing it.
+  // (Not with plain dfs, whose sleep sets know nothing of it.)
+  void set_calm(bool calm);
   // What must be true; a finding if not.
   void check(bool condition, std::string_view what);
 

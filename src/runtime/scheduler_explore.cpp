@@ -255,19 +255,27 @@ FiberId Scheduler::pick() {
     }
     const bool may_go_on = last_ != clock_id && std::ranges::binary_search(enabled_, last_) &&
                            tasks_[last_ - 1]->pending.kind != OpKind::yield;
-    const FiberId chosen = strategy_.pick({*this, enabled_, last_, may_go_on});
+    const FiberId chosen = calm_ ? calmly(may_go_on) : strategy_.pick({*this, enabled_, last_, may_go_on});
     if (strategy_.mismatch() != nullptr) fail(FindingKind::mismatch, strategy_.mismatch());
     if (!std::ranges::binary_search(enabled_, chosen)) {
       fail(FindingKind::mismatch, fmt::format("{} cannot run here", task_name(chosen)));
     }
     last_ = chosen;
-    record(chosen, pending(chosen), enabled_.size() > 1);
+    record(chosen, pending(chosen), enabled_.size() > 1 && !calm_);
     if (chosen != clock_id) {
       commit(*tasks_[chosen - 1]);
       return chosen;
     }
     advance_clock();
   }
+}
+
+// Goes on with who ran last; time moves when nobody else can.
+FiberId Scheduler::calmly(bool may_go_on) const {
+  if (may_go_on) return last_;
+  const auto next = std::ranges::upper_bound(enabled_, last_);
+  if (next != enabled_.end()) return *next;
+  return enabled_.front() == clock_id && enabled_.size() > 1 ? enabled_[1] : enabled_.front();
 }
 
 void Scheduler::advance_clock() {

@@ -110,6 +110,7 @@ class Scheduler {
   // Announces `op` and returns when the strategy has chosen it.
   void point(const Op& op);
   std::size_t choose(std::size_t n);
+  void set_calm(bool calm) { calm_ = calm; }
   [[nodiscard]] bool wait_and_relock(Object& condvar, Object& mutex, Time deadline);
   void notify(Object& condvar, bool all);
   [[noreturn]] void fail(FindingKind kind, std::string what);
@@ -146,6 +147,7 @@ class Scheduler {
   };
 
   [[nodiscard]] FiberId pick();
+  [[nodiscard]] FiberId calmly(bool may_go_on) const;
   void collect_enabled();
   [[nodiscard]] bool enabled(const Task& task) const;
   [[nodiscard]] Time next_deadline() const;
@@ -171,6 +173,7 @@ class Scheduler {
   FiberId next_ = 0;        // whom the hub resumes; 0: nobody
   FiberId last_ = main_id;  // who made the last step
   bool in_set_up_ = true;
+  bool calm_ = false;
   bool internal_ = false;  // the scheduler itself uses explored objects
   Time now_{};
   std::vector<FiberId> enabled_;

@@ -37,14 +37,6 @@ class Events {
   std::vector<EventType> seen_ HW_GUARDED_BY(mutex_);
 };
 
-[[nodiscard]] cma::ConnParam with_qp(std::uint32_t qpn) {
-  cma::ConnParam param;
-  param.qpn = Qpn(qpn);
-  param.retry_count = 7;
-  param.rnr_retry_count = 7;
-  return param;
-}
-
 // An address query is on its way. Its answer comes, and so does an ADDR_CHANGE, whose handler ends the id: whatever was
 // going on must be cancelled, in whichever order [spec 4 #4].
 void destroy_from_handler(Execution& execution) {

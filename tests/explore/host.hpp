@@ -121,4 +121,12 @@ class Host {
   return {.family = Family::inet, .ip = ip, .port = port, .scope_id = 0, .flow_info = 0};
 }
 
+[[nodiscard]] inline cma::ConnParam with_qp(std::uint32_t qpn) {
+  cma::ConnParam param;
+  param.qpn = Qpn(qpn);
+  param.retry_count = 7;
+  param.rnr_retry_count = 7;
+  return param;
+}
+
 }  // namespace hawser::scenarios

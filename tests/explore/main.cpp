@@ -1,5 +1,7 @@
 // hawser-explore: runs the scenarios. Exit status: 0 nothing found, 2 usage, 3 a finding, 4 not all explored (a probe
 // that was not reached, an exhaustive strategy that did not come to its end).
+#include <fnmatch.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
@@ -8,7 +10,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
-#include <set>
+#include <map>
 #include <string>
 
 #include <CLI/CLI.hpp>
@@ -37,6 +39,7 @@ struct Arguments {
   double seconds = 0;
   std::string replay;
   bool list = false;
+  bool stop = false;
 };
 
 void on_crash(int signal_number) {
@@ -66,14 +69,28 @@ void print_finding(const Scenario& scenario, const rt::explore::Finding& finding
 }
 
 // `partly`: within bounds that nobody expects an exhaustive strategy to come to its end in.
-[[nodiscard]] ExitStatus explore_once(const Scenario& scenario, const Options& options, bool partly = false) {
+// What a group of small scenarios has cost; printed once for all of them.
+struct Sum {
+  std::uint64_t scenarios = 0, runs = 0, steps = 0;
+  double seconds = 0;
+};
+
+[[nodiscard]] ExitStatus explore_once(const Scenario& scenario, const Options& options, bool partly = false,
+                                      Sum* sum = nullptr) {
   const auto start = std::chrono::steady_clock::now();
   const Report report = rt::explore::run(scenario, options);
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
   const bool exhaustive = options.strategy == rt::explore::StrategyKind::exhaustive;
-  fmt::print("{}: {} from seed {}: {} runs ({} pruned), {} steps, longest {}, {:.2f} s{}\n", scenario.name,
-             strategy_text(options), options.seed, report.runs, report.pruned, report.steps, report.steps_longest,
-             took.count(), report.exhausted ? ", all explored" : "");
+  if (sum != nullptr) {
+    sum->runs += report.runs;
+    sum->steps += report.steps;
+    sum->seconds += took.count();
+  }
+  if (sum == nullptr || report.finding) {
+    fmt::print("{}: {} from seed {}: {} runs ({} pruned), {} steps, longest {}, {:.2f} s{}\n", scenario.name,
+               strategy_text(options), options.seed, report.runs, report.pruned, report.steps, report.steps_longest,
+               took.count(), report.exhausted ? ", all explored" : "");
+  }
   if (report.finding) {
     print_finding(scenario, *report.finding);
     return found;
@@ -98,7 +115,7 @@ constexpr std::uint64_t unlimited = ~std::uint64_t{0};
   return std::max<std::uint64_t>(1, runs * arguments.percent / 100);
 }
 
-[[nodiscard]] ExitStatus explore(const Planned& planned, const Arguments& arguments) {
+[[nodiscard]] ExitStatus explore(const Planned& planned, const Arguments& arguments, Sum* sum) {
   std::vector<Plan> plans = planned.plans;
   if (!arguments.strategies.empty()) {
     plans.clear();
@@ -120,7 +137,7 @@ constexpr std::uint64_t unlimited = ~std::uint64_t{0};
     if (arguments.seconds > 0) {
       options.time_max = std::chrono::duration_cast<rt::Duration>(std::chrono::duration<double>(arguments.seconds));
     }
-    if (const ExitStatus status = explore_once(planned.scenario, options, partly); status != clean) return status;
+    if (const ExitStatus status = explore_once(planned.scenario, options, partly, sum); status != clean) return status;
   }
   if (!arguments.strategies.empty() || partly) return clean;  // a part of the plan need not reach everything
   ExitStatus status = clean;
@@ -155,27 +172,50 @@ void list(const std::vector<Planned>& scenarios) {
   }
 }
 
+// The scenarios that the command line asks for; empty, and said why, if it asks for one that there is not.
+[[nodiscard]] std::vector<Planned> wanted(const Arguments& arguments) {
+  std::vector<Planned> scenarios = all();
+  if (arguments.scenarios.empty()) return scenarios;
+  std::vector<Planned> chosen;
+  for (const std::string& pattern : arguments.scenarios) {
+    const std::size_t before = chosen.size();
+    for (const Planned& planned : scenarios) {
+      if (::fnmatch(pattern.c_str(), planned.scenario.name.c_str(), 0) == 0) chosen.push_back(planned);
+    }
+    if (chosen.size() > before) continue;
+    fmt::print(stderr, "hawser-explore: there is no scenario {}\n", pattern);
+    return {};
+  }
+  return chosen;
+}
+
 [[nodiscard]] ExitStatus run_all(const Arguments& arguments) {
-  const std::vector<Planned> scenarios = all();
+  const std::vector<Planned> scenarios = wanted(arguments);
+  if (scenarios.empty()) return usage;
   if (arguments.list) {
     list(scenarios);
     return clean;
   }
-  std::set<std::string> wanted(arguments.scenarios.begin(), arguments.scenarios.end());
-  const bool everything = wanted.empty();
-  if (!arguments.replay.empty() && wanted.size() != 1) {
+  if (!arguments.replay.empty()) {
+    if (scenarios.size() == 1) return replay(scenarios.front(), arguments);
     fmt::print(stderr, "hawser-explore: --replay needs one --scenario\n");
     return usage;
   }
   ExitStatus worst = clean;
+  std::map<std::string, Sum> sums;
   for (const Planned& planned : scenarios) {
-    if (!everything && wanted.erase(planned.scenario.name) == 0) continue;
-    const ExitStatus status = arguments.replay.empty() ? explore(planned, arguments) : replay(planned, arguments);
+    Sum* const sum = planned.group.empty() ? nullptr : &sums[planned.group];
+    if (sum != nullptr) ++sum->scenarios;
+    const ExitStatus status = explore(planned, arguments, sum);
     if (status == usage) return usage;
     if (worst == clean || status == found) worst = status == clean ? worst : status;
+    if (status == found && arguments.stop) break;
   }
-  for (const std::string& name : wanted) fmt::print(stderr, "hawser-explore: there is no scenario {}\n", name);
-  return wanted.empty() ? worst : usage;
+  for (const auto& [group, sum] : sums) {
+    fmt::print("{}: {} scenarios, {} runs, {} steps, {:.2f} s\n", group, sum.scenarios, sum.runs, sum.steps,
+               sum.seconds);
+  }
+  return worst;
 }
 
 }  // namespace
@@ -184,7 +224,9 @@ void list(const std::vector<Planned>& scenarios) {
 int main(int argc, char** argv) {
   hawser::scenarios::Arguments arguments;
   CLI::App app("Explores the interleavings of Hawser's concurrent code.", "hawser-explore");
-  app.add_option("--scenario", arguments.scenarios, "this one only (may be repeated)")->type_name("NAME");
+  app.add_option("--scenario", arguments.scenarios, "this one only, or a pattern as of the shell (may be repeated)")
+      ->type_name("NAME");
+  app.add_flag("--stop", arguments.stop, "at the first finding");
   app.add_option(
          "--strategy", arguments.strategies,
          "random, pct[:DEPTH[:LENGTH]] or dfs[:PREEMPTIONS][,full], each with [,eager]; default: the scenario's own")

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "host.hpp"
+#include "mailbox.hpp"
 #include "scenarios.hpp"
 #include "watched.hpp"
 
@@ -15,39 +16,6 @@ using cma::EventType;
 using rt::explore::Execution;
 
 constexpr std::uint16_t service_port = 7471;
-
-// What handlers tell the fiber that owns the id.
-template <class T>
-class Mailbox {
- public:
-  void put(T item) {
-    rt::Lock lock(mutex_);
-    items_.push_back(item);
-    changed_.notify_all();
-  }
-  // Waits; nullopt when nothing came until then.
-  std::optional<T> take(rt::Time deadline = rt::time_never) {
-    rt::Lock lock(mutex_);
-    for (bool in_time = true; items_.empty() && in_time;) in_time = changed_.wait_until(mutex_, deadline);
-    if (items_.empty()) return std::nullopt;
-    const T item = items_.front();
-    items_.pop_front();
-    return item;
-  }
-
- private:
-  rt::Mutex mutex_{rt::LockRank::ucm_channel};
-  rt::CondVar changed_;
-  std::deque<T> items_ HW_GUARDED_BY(mutex_);
-};
-
-[[nodiscard]] cma::ConnParam with_qp(std::uint32_t qpn) {
-  cma::ConnParam param;
-  param.qpn = Qpn(qpn);
-  param.retry_count = 7;
-  param.rnr_retry_count = 7;
-  return param;
-}
 
 [[nodiscard]] fabric::FaultPlan lose_one_of(Execution& execution, std::size_t count) {
   fabric::FaultPlan plan;

@@ -18,12 +18,14 @@ struct Plan {
 struct Planned {
   rt::explore::Scenario scenario;
   std::vector<Plan> plans;
+  std::string group{};  // of many small scenarios that are reported together
 };
 
 [[nodiscard]] std::vector<Planned> dispatcher_scenarios();
 [[nodiscard]] std::vector<Planned> cma_scenarios();
 [[nodiscard]] std::vector<Planned> peer_scenarios();
 [[nodiscard]] std::vector<Planned> ucm_scenarios();
+[[nodiscard]] std::vector<Planned> pair_scenarios();
 
 [[nodiscard]] std::vector<Planned> all();
 

@@ -1,10 +1,11 @@
 // What every handler of cma may rely on, watched from inside the handler: one event of an id at a time, none after the
-// id is over, and a legal order [spec 1.5, 2.1, 3.5 I8].
+// id is over, a legal order, and the stable state that goes with the event [spec 1.5, 2.1, 2.4, 3.5 I8].
 #pragma once
 
 #include <string_view>
 
 #include "cma/manager.hpp"
+#include "cma/state.hpp"
 #include "runtime/explore.hpp"
 
 namespace hawser::scenarios {
@@ -26,6 +27,18 @@ class Watched {
     if (result != 0) over_ = true;
     return result;
   }
+  // Also looks at the state before the event and after it: nobody leaves a stable one under the handler's feet.
+  template <class Handle>
+  int event(const cma::Id& id, const cma::Event& event, Handle&& handle) {
+    return this->event(event, [&] {
+      const cma::State state = id.state();
+      check_state(event.type, state);
+      const int result = handle();
+      const bool left = cma::stable(state) && id.state() != state;
+      execution_.check(!left, "a stable state was left while the handler ran");
+      return result;
+    });
+  }
   // In place of Manager::destroy_id().
   void destroy(cma::Manager& manager, cma::Id* id) {
     manager.destroy_id(id);
@@ -37,6 +50,21 @@ class Watched {
  private:
   using Type = cma::EventType;
 
+  void check_state(Type type, cma::State state) {
+    using State = cma::State;
+    switch (type) {
+      case Type::connect_request:
+      case Type::connect_response:
+      case Type::established:
+      case Type::rejected: return execution_.check(state == State::connect, "an event of CONNECT in another state");
+      case Type::disconnected:
+      case Type::timewait_exit:
+        return execution_.check(state == State::disconnect, "an event of DISCONNECT in another state");
+      case Type::device_removal:
+        return execution_.check(state == State::device_removal, "DEVICE_REMOVAL in another state");
+      default: return execution_.check(state != State::destroying, "an event of an id that was claimed");
+    }
+  }
   void check_order(Type type) {
     execution_.check(!removed_, "an event after DEVICE_REMOVAL");
     switch (type) {
