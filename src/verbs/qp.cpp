@@ -438,6 +438,7 @@ void Qp::send_queue_drained() {
 }
 
 void Qp::send_too_long(std::uint64_t bytes) {
+  mutex_.assert_held();
   count(path_.counters.sends_too_long);
   log::debug("QP {:#x} sends {} bytes in one datagram, and the port's MTU is {}: dropped", qpn_.value, bytes,
              mtu_bytes(port_mtu_));
