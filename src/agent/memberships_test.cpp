@@ -15,7 +15,7 @@ namespace {
 using testing::ElementsAre;
 using testing::IsEmpty;
 
-const IpAddress group = *IpAddress::parse("239.1.1.1"), group_v6 = *IpAddress::parse("ff02::4791");
+const IpAddress group_v4 = *IpAddress::parse("239.1.1.1"), group_v6 = *IpAddress::parse("ff02::4791");
 
 TEST(Memberships, AreReadFromTheKernelsLists) {
   EXPECT_THAT(parse_igmp("Idx\tDevice    : Count Querier\tGroup    Users Timer\tReporter\n"
@@ -24,7 +24,7 @@ TEST(Memberships, AreReadFromTheKernelsLists) {
                          "\t\t\t\t010000E0     1 0:00000000\t\t0\n"
                          "4\teth0      :     1      V3\n"
                          "\t\t\t\t010000E0     1 0:00000000\t\t0\n"),
-              ElementsAre(Membership{group, 1}, Membership{*IpAddress::parse("224.0.0.1"), 1},
+              ElementsAre(Membership{group_v4, 1}, Membership{*IpAddress::parse("224.0.0.1"), 1},
                           Membership{*IpAddress::parse("224.0.0.1"), 4}));
   EXPECT_THAT(parse_igmp6("1    lo              ff020000000000000000000000004791     1 0000000C 0\n"
                           "12   eth0            ff02000000000000000000000000479     1 0000000C 0\n"),
@@ -41,9 +41,9 @@ TEST(Memberships, OfASocketEnd) {
     HW_EXPECT(socket);
     const Descriptor closes(*socket);
     fabric::UdpFabric joined(*socket);
-    HW_EXPECT(joined.join_group(group, lo) && joined.join_group(group_v6, lo));
+    HW_EXPECT(joined.join_group(group_v4, lo) && joined.join_group(group_v6, lo));
     leave_all_groups(joined);
-    HW_EXPECT(errno_of(joined.leave_group(group, lo)) == EADDRNOTAVAIL);
+    HW_EXPECT(errno_of(joined.leave_group(group_v4, lo)) == EADDRNOTAVAIL);
     HW_EXPECT(errno_of(joined.leave_group(group_v6, lo)) == EADDRNOTAVAIL);
     return "";
   });

@@ -62,11 +62,11 @@ std::uint16_t checksum_of(std::span<const std::byte> header) {
 
 std::array<std::byte, network_header_bytes> network_header(const fabric::InDatagram& datagram) {
   std::array<std::byte, network_header_bytes> out{};
-  const std::size_t udp_bytes = udp_header_bytes + datagram.payload.size();
+  const std::size_t udp_total = udp_header_bytes + datagram.payload.size();
   if (datagram.destination.is_v4()) {
     const std::span v4 = std::span(out).subspan(v4_offset);
     Ipv4Header header{.tos = datagram.traffic_class,
-                      .total_bytes = static_cast<std::uint16_t>(v4_bytes + udp_bytes),
+                      .total_bytes = static_cast<std::uint16_t>(v4_bytes + udp_total),
                       .ttl = datagram.hop_limit,
                       .source = datagram.source.v4_host_order(),
                       .destination = datagram.destination.v4_host_order()};
@@ -77,7 +77,7 @@ std::array<std::byte, network_header_bytes> network_header(const fabric::InDatag
     return out;
   }
   Ipv6Header header{.traffic_class = datagram.traffic_class,
-                    .payload_bytes = static_cast<std::uint16_t>(udp_bytes),
+                    .payload_bytes = static_cast<std::uint16_t>(udp_total),
                     .hop_limit = datagram.hop_limit,
                     .source = datagram.source,
                     .destination = datagram.destination};

@@ -15,7 +15,7 @@ using testing::Field;
 
 const IpAddress alice = IpAddress::v4(0x0A000001), bob = IpAddress::v4(0x0A000002);
 constexpr Qpn alice_qpn{0x111}, bob_qpn{0x222};
-constexpr QKey key{0x01234567};
+constexpr QKey ud_key{0x01234567};
 
 std::vector<std::byte> text(const char* characters) {
   std::vector<std::byte> bytes(std::strlen(characters));
@@ -28,15 +28,15 @@ class UdQpTest : public testing::Test {
   UdQpTest() {
     receiver_host.memory[1].resize(2048);
     sender_host.memory[1] = text("Hello, datagram!");
-    sender.ready_to_receive({.qkey = key, .mtu = Mtu::mtu_1024, .local_qpn = alice_qpn});
-    sender.ready_to_send({.qkey = key, .mtu = Mtu::mtu_1024, .local_qpn = alice_qpn}, Psn(0xFFFFFF));
-    receiver.ready_to_receive({.qkey = key, .mtu = Mtu::mtu_1024, .local_qpn = bob_qpn});
+    sender.ready_to_receive({.qkey = ud_key, .mtu = Mtu::mtu_1024, .local_qpn = alice_qpn});
+    sender.ready_to_send({.qkey = ud_key, .mtu = Mtu::mtu_1024, .local_qpn = alice_qpn}, Psn(0xFFFFFF));
+    receiver.ready_to_receive({.qkey = ud_key, .mtu = Mtu::mtu_1024, .local_qpn = bob_qpn});
   }
   SendWork work(std::uint64_t wr_id = 7) {
     SendWork out;
     out.wr_id = wr_id;
     out.signaled = true;
-    out.ud = {.address = std::make_shared<UdAddress>(UdAddress{alice, bob, 0, 8, 33}), .qpn = bob_qpn, .qkey = key};
+    out.ud = {.address = std::make_shared<UdAddress>(UdAddress{alice, bob, 0, 8, 33}), .qpn = bob_qpn, .qkey = ud_key};
     out.sges.push_back({.addr = 0, .length = 16, .lkey = LKey(1)});
     return out;
   }
@@ -76,7 +76,7 @@ TEST_F(UdQpTest, ASendIsOnePacketToWhereItsAddressSays) {
   EXPECT_EQ(second->bth.psn, Psn(0));
   EXPECT_EQ(first->bth.destination, bob_qpn);
   EXPECT_EQ(first->deth->source, alice_qpn);
-  EXPECT_EQ(first->deth->qkey, key);
+  EXPECT_EQ(first->deth->qkey, ud_key);
   EXPECT_EQ(second->imm->data, 0xAABBCCDDU);
   EXPECT_TRUE(second->bth.solicited);
 }
@@ -118,7 +118,7 @@ TEST_F(UdQpTest, AControlledQKeyStandsForTheQueuePairsOwn) {
   SendWork out = work();
   out.ud.qkey = QKey(0x80010000);
   sender.post_send(std::move(out));
-  EXPECT_EQ(decode(sender_host.datagrams[0].arriving())->deth->qkey, key);
+  EXPECT_EQ(decode(sender_host.datagrams[0].arriving())->deth->qkey, ud_key);
 }
 
 TEST_F(UdQpTest, WithoutAReceiveItIsDropped) {

@@ -13,14 +13,14 @@ using roce::WcStatus;
 using testing::ElementsAre;
 using testing::IsEmpty;
 
-constexpr QKey key{0x01234567};
+constexpr QKey datagram_key{0x01234567};
 constexpr std::uint32_t ud_init_mask = qp_attr::state | qp_attr::pkey_index | qp_attr::port | qp_attr::qkey;
-const Gid group = *Gid::parse("239.1.1.1");
+const Gid test_group = *Gid::parse("239.1.1.1");
 
 QpAttributes datagram_attributes() {
   QpAttributes a;
   a.port = 1;
-  a.qkey = key;
+  a.qkey = datagram_key;
   return a;
 }
 
@@ -59,7 +59,7 @@ struct Station {
   Status send(std::unique_ptr<AddressHandle>& to, Qpn qpn, std::uint32_t bytes = 16) {
     roce::SendWork work;
     work.wr_id = 1;
-    work.ud = {.address = to->address(), .qpn = qpn, .qkey = key};
+    work.ud = {.address = to->address(), .qpn = qpn, .qkey = datagram_key};
     work.sges.push_back({.addr = region->iova + 8192, .length = bytes, .lkey = region->lkey});
     return qp->post_send(once(work));
   }
@@ -115,7 +115,7 @@ TEST_F(Datagram, GoesWhereItsAddressHandleSays) {
   EXPECT_THAT(bob.received(), ElementsAre(5));
   EXPECT_EQ(bob.memory[roce::network_header_bytes], std::byte{0x5A});
   EXPECT_EQ(alice.qp->query().send_psn, Psn(1));
-  EXPECT_EQ(alice.qp->query().qkey, key);
+  EXPECT_EQ(alice.qp->query().qkey, datagram_key);
 }
 
 TEST_F(Datagram, ReachesAQueuePairOfTheSameDevice) {
@@ -162,10 +162,10 @@ TEST_F(Datagram, AGroupReachesEveryAttachedQueuePairOnce) {
     ASSERT_TRUE(station->qp->post_receive(once(station->receive(5))));
     ASSERT_TRUE(station->qp->post_receive(once(station->receive(6))));
   }
-  auto to_group = address_of(a, group);
-  one.attach(group);
-  two.attach(group);
-  EXPECT_TRUE(one.qp->attach(group));  // twice is once
+  auto to_group = address_of(a, test_group);
+  one.attach(test_group);
+  two.attach(test_group);
+  EXPECT_TRUE(one.qp->attach(test_group));  // twice is once
   ASSERT_TRUE(sender.send(to_group, qpn_multicast));
   run();
   EXPECT_THAT(one.received(), ElementsAre(5));
@@ -173,7 +173,7 @@ TEST_F(Datagram, AGroupReachesEveryAttachedQueuePairOnce) {
   EXPECT_THAT(aside.received(), IsEmpty());
   EXPECT_THAT(sender.received(), IsEmpty());
 
-  sender.attach(group);  // then its own copy as well
+  sender.attach(test_group);  // then its own copy as well
   ASSERT_TRUE(sender.send(to_group, qpn_multicast));
   run();
   EXPECT_THAT(sender.received(), ElementsAre(5));
@@ -186,17 +186,17 @@ TEST_F(Datagram, TheMembershipEndsWithTheLastDetach) {
   Station one(b), two(b);
   MulticastGroups& groups = b.path.multicast_groups();
   const DevicePtr device = b.devices.list().front();
-  ASSERT_TRUE(one.qp->attach(group));
-  ASSERT_TRUE(one.qp->attach(group));
-  ASSERT_TRUE(two.qp->attach(group));
-  EXPECT_EQ(groups.joins(device, group), 2U);
-  ASSERT_TRUE(one.qp->detach(group));
-  EXPECT_EQ(errno_of(one.qp->detach(group)), EINVAL);
-  ASSERT_TRUE(two.qp->detach(group));
-  EXPECT_EQ(groups.joins(device, group), 0U);
+  ASSERT_TRUE(one.qp->attach(test_group));
+  ASSERT_TRUE(one.qp->attach(test_group));
+  ASSERT_TRUE(two.qp->attach(test_group));
+  EXPECT_EQ(groups.joins(device, test_group), 2U);
+  ASSERT_TRUE(one.qp->detach(test_group));
+  EXPECT_EQ(errno_of(one.qp->detach(test_group)), EINVAL);
+  ASSERT_TRUE(two.qp->detach(test_group));
+  EXPECT_EQ(groups.joins(device, test_group), 0U);
   EXPECT_EQ(errno_of(two.qp->attach(gid_a)), EINVAL);
   const auto rc = b.make_qp(b.make_cq());
-  EXPECT_EQ(errno_of(rc->attach(group)), EINVAL);
+  EXPECT_EQ(errno_of(rc->attach(test_group)), EINVAL);
   rc->destroy();
 }
 
@@ -204,8 +204,8 @@ TEST_F(Datagram, AGroupMemberThatNobodyIsAttachedForDropsIt) {
   Station sender(a);
   sender.make_ready();
   const DevicePtr device = b.devices.list().front();
-  ASSERT_TRUE(b.path.multicast_groups().join(device, group));
-  auto to_group = address_of(a, group);
+  ASSERT_TRUE(b.path.multicast_groups().join(device, test_group));
+  auto to_group = address_of(a, test_group);
   ASSERT_TRUE(sender.send(to_group, qpn_multicast));
   ASSERT_TRUE(sender.send(to_group, Qpn(0x100)));  // a queue pair is not found by a group's address
   run();
@@ -254,7 +254,7 @@ TEST_F(Datagram, AFailedSendStopsSendsOnly) {
   ASSERT_TRUE(alice.qp->post_receive(once(alice.receive(5))));
   roce::SendWork broken;
   broken.wr_id = 9;
-  broken.ud = {.address = to_bob->address(), .qpn = bob.qp->qpn(), .qkey = key};
+  broken.ud = {.address = to_bob->address(), .qpn = bob.qp->qpn(), .qkey = datagram_key};
   broken.sges.push_back({.addr = 0, .length = 4, .lkey = LKey(1)});
   ASSERT_TRUE(alice.qp->post_send(once(broken)));
   EXPECT_EQ(alice.qp->state(), QpState::sqe);
@@ -295,7 +295,7 @@ TEST_F(Datagram, LossAndDuplicationAreTheProgramsToSee) {
   roce::Packet packet;
   packet.bth.opcode = {roce::Transport::ud, roce::Operation::send_only};
   packet.bth.destination = bob.qp->qpn();
-  packet.deth = roce::Deth{.qkey = key, .source = Qpn(3)};
+  packet.deth = roce::Deth{.qkey = datagram_key, .source = Qpn(3)};
   std::array<std::byte, 64> bytes;
   const Gid source = *Gid::parse("10.0.0.3");
   const std::size_t length = roce::encode(packet, source, gid_b, wire.source_port(), bytes);

@@ -8,8 +8,6 @@
 namespace hawser::verbs {
 namespace {
 
-const Gid group = *Gid::parse("239.1.1.1");
-
 class MulticastGroupsTest : public testing::Test {
  protected:
   // Whether a datagram to the group arrives at `host`.
@@ -25,6 +23,7 @@ class MulticastGroupsTest : public testing::Test {
     return count == 1;
   }
 
+  const Gid group = *Gid::parse("239.1.1.1");
   std::unique_ptr<rt::World> world = rt::World::simulated(1);
   fabric::SimNetwork network{*world};
   TestHost one{*world, network, "10.0.0.1"}, other{*world, network, "10.0.0.2"};
