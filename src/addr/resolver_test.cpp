@@ -72,7 +72,7 @@ class ResolverTest : public testing::Test {
   Resolved last_;
 };
 
-TEST_F(ResolverTest, KnownNeighbourIsAnsweredFromTheDispatcher) {
+TEST_F(ResolverTest, KnownNeighbourIsAnsweredFromTheDispatcher) {  // [spec 1.5.5]
   network_.set_neighbour(2, peer, peer_mac);
   Request request;
   ASSERT_TRUE(resolve(request, peer));
@@ -105,7 +105,7 @@ TEST_F(ResolverTest, ANeighbourThatComesWhileTheRequestRunsArmsNothingAnymore) {
   EXPECT_EQ(dispatcher_.next_deadline(), rt::time_never);
 }
 
-TEST_F(ResolverTest, OwnAddressNeedsNoNeighbour) {
+TEST_F(ResolverTest, OwnAddressNeedsNoNeighbour) {  // [spec 1.6.5]
   Request request;
   ASSERT_TRUE(resolve(request, own));
   run();
@@ -113,7 +113,7 @@ TEST_F(ResolverTest, OwnAddressNeedsNoNeighbour) {
   EXPECT_FALSE(last_.destination_mac);
 }
 
-TEST_F(ResolverTest, AsksForTheGatewaysNeighbour) {
+TEST_F(ResolverTest, AsksForTheGatewaysNeighbour) {  // [spec 1.6.8]
   const IpAddress gateway = *IpAddress::parse("10.0.0.254");
   Route route;
   route.source = own;
@@ -131,7 +131,7 @@ TEST_F(ResolverTest, AsksForTheGatewaysNeighbour) {
   EXPECT_EQ(last_.destination_mac, peer_mac);
 }
 
-TEST_F(ResolverTest, ErrorsOfTheFirstAttemptAreReturnedAndNeverCalledBack) {
+TEST_F(ResolverTest, ErrorsOfTheFirstAttemptAreReturnedAndNeverCalledBack) {  // [spec 1.6.1]
   network_.set_route(peer, fail(EHOSTUNREACH));
   Request request;
   EXPECT_EQ(errno_of(resolve(request, peer)), EHOSTUNREACH);
@@ -140,7 +140,7 @@ TEST_F(ResolverTest, ErrorsOfTheFirstAttemptAreReturnedAndNeverCalledBack) {
   EXPECT_EQ(dispatcher_.next_deadline(), rt::time_never);
 }
 
-TEST_F(ResolverTest, SilentNeighbourTimesOutOnceAtTheDeadline) {
+TEST_F(ResolverTest, SilentNeighbourTimesOutOnceAtTheDeadline) {  // [spec 1.6.2, 1.6.4]
   Request request;
   ASSERT_TRUE(resolve(request, peer));
   const rt::Time start = world_->now();
@@ -154,7 +154,7 @@ TEST_F(ResolverTest, SilentNeighbourTimesOutOnceAtTheDeadline) {
   EXPECT_EQ(errors_, std::vector<int>{ETIMEDOUT});
 }
 
-TEST_F(ResolverTest, AnyNeighbourThatAppearsKicksAllPendingRequests) {
+TEST_F(ResolverTest, AnyNeighbourThatAppearsKicksAllPendingRequests) {  // [spec 1.6.3]
   Request first, second;
   const IpAddress other = *IpAddress::parse("10.0.0.3");
   ASSERT_TRUE(resolve(first, peer));
@@ -176,7 +176,7 @@ TEST_F(ResolverTest, RouteThatVanishesMeanwhileIsTheError) {
   EXPECT_EQ(errors_, std::vector<int>{EHOSTUNREACH});
 }
 
-TEST_F(ResolverTest, AtTheDeadlineEveryErrorIsATimeout) {
+TEST_F(ResolverTest, AtTheDeadlineEveryErrorIsATimeout) {  // [spec 1.6.2]
   Request request;
   ASSERT_TRUE(resolve(request, peer));
   network_.set_route(peer, fail(EHOSTUNREACH));
@@ -185,7 +185,7 @@ TEST_F(ResolverTest, AtTheDeadlineEveryErrorIsATimeout) {
   EXPECT_EQ(errors_, std::vector<int>{ETIMEDOUT});
 }
 
-TEST_F(ResolverTest, CancelledRequestsAreNotCalledBackAndMayBeUsedAgain) {
+TEST_F(ResolverTest, CancelledRequestsAreNotCalledBackAndMayBeUsedAgain) {  // [spec 1.6.4]
   Request request;
   ASSERT_TRUE(resolve(request, peer));
   EXPECT_TRUE(resolver_.cancel(request));
@@ -221,7 +221,7 @@ TEST_F(ResolverTest, CallbackMayEndTheRequest) {
   EXPECT_TRUE(called);
 }
 
-TEST_F(ResolverTest, NeighbourEventsDoNotRearmAFinishedRequest) {
+TEST_F(ResolverTest, NeighbourEventsDoNotRearmAFinishedRequest) {  // [spec 4 #12]
   // [spec 4 #12]: a request that is on its way out is kicked again.
   network_.set_neighbour(2, peer, peer_mac);
   Request request;

@@ -191,7 +191,7 @@ TEST(Client, ADuplicateReachesTheProcessThatTookTheFirstAndListensNoMore) {
   });
 }
 
-TEST(Client, ArbitratesPortsBetweenProcesses) {
+TEST(Client, ArbitratesPortsBetweenProcesses) {  // [spec 1.1.3, 1.8.4]
   HW_RUN_IN_NETNS([]() -> std::string {
     auto a = Client::connect({});
     auto b = Client::connect({});

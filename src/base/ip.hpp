@@ -1,5 +1,5 @@
 // IP addresses as RoCE sees them: 16 bytes, IPv4 mapped (::ffff:a.b.c.d). The GID of an address is the same 16 bytes
-// [spec 1.7], so one type serves both.
+// [spec 1.7.1], so one type serves both.
 #pragma once
 
 #include <array>

@@ -1,5 +1,6 @@
 // Connections that ended but whose packets may still be on their way [spec 5.6]. An entry keeps the communication id
 // from being used again and outlives its connection. Thread-safe; the timer runs on the dispatcher.
+// [spec 5.6.1, 5.6.6, 1.12.8]
 #pragma once
 
 #include <functional>

@@ -8,7 +8,7 @@
 namespace hawser::cm {
 namespace {
 
-TEST(Timing, ValuesOfTheSpecification) {
+TEST(Timing, ValuesOfTheSpecification) {  // [spec 1.12.5]
   EXPECT_EQ(cm_time(20), 4096ms);
   EXPECT_EQ(cm_time(24), 65536ms);
   EXPECT_EQ(cm_time(17), 512ms);
@@ -19,7 +19,7 @@ TEST(Timing, ValuesOfTheSpecification) {
   EXPECT_EQ(mra_time(24, 17), 66048ms);
 }
 
-TEST(Timing, AckTimeoutCombinesLifeTimeAndAckDelay) {
+TEST(Timing, AckTimeoutCombinesLifeTimeAndAckDelay) {  // [spec 1.12.7]
   EXPECT_EQ(combine_ack_timeout(15, 16), 17);
   EXPECT_EQ(combine_ack_timeout(16, 16), 18) << "a = 17 ≥ 16, delay ≥ a−1: one more";
   EXPECT_EQ(combine_ack_timeout(0, 16), 17);
@@ -47,7 +47,7 @@ std::int64_t elapsed_ms(const Script& s, rt::Time since) {
   return std::chrono::duration_cast<std::chrono::milliseconds>(s.net.now() - since).count();
 }
 
-TEST(Timing, AReqIsSentSixteenTimesWithTheSameBytes) {
+TEST(Timing, AReqIsSentSixteenTimesWithTheSameBytes) {  // [spec 1.12.2, 5.6.7]
   Script s;
   s.create();
   const rt::Time start = s.net.now();
@@ -60,7 +60,7 @@ TEST(Timing, AReqIsSentSixteenTimesWithTheSameBytes) {
   EXPECT_EQ(s.us.manager.counters().req_retransmitted, 15U);
 }
 
-TEST(Timing, ARepFollowsTheReqsWishes) {
+TEST(Timing, ARepFollowsTheReqsWishes) {  // [spec 1.12.4]
   Script s;
   Req req = s.req(3);
   req.local_cm_response_timeout = 16;  // rxe-peer: "a REP after 0.28 s with response timeout 16"
@@ -74,7 +74,7 @@ TEST(Timing, ARepFollowsTheReqsWishes) {
   EXPECT_EQ(s.us.manager.counters().rep_retransmitted, 3U);
 }
 
-TEST(Timing, ADreqWaitsAsLongAsTheReqDid) {
+TEST(Timing, ADreqWaitsAsLongAsTheReqDid) {  // [spec 1.12.4]
   Script s;
   s.create();
   ASSERT_TRUE(s.send_req(2));
@@ -88,7 +88,7 @@ TEST(Timing, ADreqWaitsAsLongAsTheReqDid) {
   EXPECT_EQ(s.events, (std::vector{EventKind::rep_received, EventKind::dreq_error, EventKind::timewait_exit}));
 }
 
-TEST(Timing, AnMraExtendsTheWait) {
+TEST(Timing, AnMraExtendsTheWait) {  // [spec 5.5.9]
   Script s;
   s.create();
   ASSERT_TRUE(s.send_req(1));
@@ -98,7 +98,7 @@ TEST(Timing, AnMraExtendsTheWait) {
   EXPECT_EQ(times(s), (std::vector<std::int64_t>{0, 1000 + 66048})) << "2^(24−8) + 2^(17−8) ms from the MRA on";
 }
 
-TEST(Timing, TimewaitIsTheAckTimeout) {
+TEST(Timing, TimewaitIsTheAckTimeout) {  // [spec 1.12.8, 5.6.1, 5.6.6]
   Script s;
   s.bring_to("TIMEWAIT");
   const rt::Time start = s.net.now();
@@ -112,7 +112,7 @@ TEST(Timing, TimewaitIsTheAckTimeout) {
   EXPECT_EQ(s.events, std::vector<EventKind>{}) << "nobody is left to be told";
 }
 
-TEST(Timing, TimewaitOfTheActiveSideHearsTheTargetAckDelay) {
+TEST(Timing, TimewaitOfTheActiveSideHearsTheTargetAckDelay) {  // [spec 1.12.8]
   Script s;
   s.create();
   ASSERT_TRUE(s.send_req());

@@ -9,6 +9,7 @@ namespace hawser::cma {
 
 #define HW_CALL_SITE __builtin_return_address(0)
 
+// [spec 1.4.2]
 Status Id::bind_addr(const SocketAddress& address) {
   Entered entered(contract_, Entry::bind_addr, HW_CALL_SITE);
   return bind(address, {});
@@ -16,7 +17,7 @@ Status Id::bind_addr(const SocketAddress& address) {
 
 // IDLE → BINDING → ADDR_BOUND. The first step proves IDLE and claims the id for us: nothing of it is written before
 // [spec 3.2 I2, I3], and ADDR_BOUND is published only when it is true (DESIGN 4, rule 8). `destination` is known to an
-// automatic bind of resolve_addr; it decides which ephemeral ports may be shared [spec 4 #36].
+// automatic bind of resolve_addr; it decides which ephemeral ports may be shared [spec 4 #36, 1.4.3, 1.4.8, 2.4.2].
 Status Id::bind(const SocketAddress& source, const SocketAddress& destination) {
   if (source.family != Family::inet && source.family != Family::inet6) return fail(EAFNOSUPPORT);
   if (!move<State::idle, State::binding>()) return fail(EINVAL);
@@ -37,7 +38,7 @@ Status Id::bind(const SocketAddress& source, const SocketAddress& destination) {
 }
 
 // The device that owns a specific address, and the port. What it got is recorded on the id, so whoever undoes it needs
-// no history.
+// no history [spec 1.4.7, 1.7.2, 4 #9].
 Status Id::acquire(const SocketAddress& source, const SocketAddress& destination) {
   if (Status bindable = check_bindable(source); !bindable) return bindable;
   if (!source.ip.is_any()) {
@@ -63,7 +64,7 @@ Status Id::acquire(const SocketAddress& source, const SocketAddress& destination
   return {};
 }
 
-// EINVAL, EADDRNOTAVAIL, ENODEV as [spec 1.4], before anything is taken.
+// EINVAL, EADDRNOTAVAIL, ENODEV as [spec 1.4.4-1.4.6], before anything is taken.
 Status Id::check_bindable(const SocketAddress& source) const {
   if (source.ip.is_any()) return {};
   const bool scoped = source.family == Family::inet6 && source.ip.is_link_local();

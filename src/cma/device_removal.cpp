@@ -1,13 +1,14 @@
 // Devices come and go [spec 2.7] (DESIGN 7).
 //
 // A device stays usable as an object as long as an id holds it, so a removal need not wait for the ids to let go
-// [spec 7 I20]: each learns of it once, and keeps DEVICE_REMOVAL until its owner destroys it.
+// [spec 7 I20, 2.7.3]: each learns of it once, and keeps DEVICE_REMOVAL until its owner destroys it.
 #include "base/probe.hpp"
 #include "cma/core.hpp"
 #include "cma/id.hpp"
 
 namespace hawser::cma {
 
+// [spec 1.7.7]
 Status Core::attach(Id& id, const verbs::DevicePtr& device) {
   rt::Lock lock(mutex_);
   // Gone devices say so before their removal is told: either the pass below finds the id, or the id is refused here.
@@ -56,6 +57,7 @@ void Core::run_device_changes() {
   }
 }
 
+// [spec 1.9.5, 7 I20]
 void Core::remove_device(const verbs::DevicePtr& device) {
   Listeners done;
   {
@@ -86,6 +88,7 @@ void Core::remove_device(const verbs::DevicePtr& device) {
   }
 }
 
+// [spec 1.5.29, 2.7.1, 2.7.2]
 void Core::remove_id(Id* id) {
   id->handler_mutex_.lock();
   const std::optional<State> old = id->claim<State::device_removal>();

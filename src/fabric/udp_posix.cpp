@@ -17,6 +17,7 @@
 #include "fabric/faults.hpp"
 
 // Kernel interface numbers that the libc headers of Debian 12 keep in linux/ headers which clash with netinet/in.h.
+// [spec 5.1.5]
 #ifndef UDP_NO_CHECK6_RX
 #define UDP_NO_CHECK6_RX 102
 #endif

@@ -1,5 +1,5 @@
 // The 40 bytes in front of a received datagram's payload, where InfiniBand has a global route header: on RoCEv2 the IP
-// header that it came with, IPv6 as it is, IPv4 in the last 20 bytes (IBTA annex A17.4.5.2).
+// header that it came with, IPv6 as it is, IPv4 in the last 20 bytes (IBTA annex A17.4.5.2) [spec 5.1.6].
 #pragma once
 
 #include <array>

@@ -239,7 +239,7 @@ TEST_F(UdQpTest, OtherTransportsAreDropped) {
   EXPECT_EQ(receiver_host.receives.size(), 1U);
 }
 
-TEST(NetworkHeader, IsWhatTheDatagramCameWith) {
+TEST(NetworkHeader, IsWhatTheDatagramCameWith) {  // [spec 5.1.6]
   std::vector<std::byte> payload(100);
   const fabric::InDatagram v6{.source = *IpAddress::parse("fe80::1"),
                               .destination = *IpAddress::parse("fd00::2"),

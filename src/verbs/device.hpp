@@ -33,7 +33,7 @@ struct InterfaceSnapshot {
   bool operator==(const InterfaceSnapshot&) const = default;
 };
 
-// Largest IB MTU that fits an interface MTU after RoCE's headers (mtu - 96) [spec 1.7]; nullopt below 352 bytes.
+// Largest IB MTU that fits an interface MTU after RoCE's headers (mtu - 96) [spec 1.7.4]; nullopt below 352 bytes.
 [[nodiscard]] std::optional<Mtu> roce_mtu(std::uint32_t interface_mtu_bytes);
 
 struct GidEntry {

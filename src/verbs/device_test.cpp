@@ -31,7 +31,7 @@ InterfaceSnapshot loopback() {
           .addresses = {ip("127.0.0.1"), ip("::1")}};
 }
 
-TEST(RoceMtu, IsTheLargestThatFitsAfterTheHeaders) {  // [spec 1.7]
+TEST(RoceMtu, IsTheLargestThatFitsAfterTheHeaders) {  // [spec 1.7.4]
   EXPECT_EQ(roce_mtu(351), std::nullopt);
   EXPECT_EQ(roce_mtu(352), Mtu::mtu_256);
   EXPECT_EQ(roce_mtu(1119), Mtu::mtu_512);
@@ -137,7 +137,7 @@ TEST(DeviceTable, RemovalOnPurposeHoldsWhileTheInterfaceStays) {
   EXPECT_NE(table.find("hw_eth0"), nullptr);
 }
 
-TEST(DeviceTable, FindsTheOwnerOfAnAddress) {
+TEST(DeviceTable, FindsTheOwnerOfAnAddress) {  // [spec 1.7.2]
   DeviceTable table(1);
   table.apply({loopback(), ethernet(2, "eth0", {ip("10.0.0.1"), ip("fe80::1")}),
                ethernet(3, "eth1", {ip("10.0.1.1"), ip("fe80::1")})});

@@ -1,5 +1,6 @@
 // What every handler of cma may rely on, watched from inside the handler: one event of an id at a time, none after the
 // id is over, a legal order, and the stable state that goes with the event [spec 1.5, 2.1, 2.4, 3.5 I8].
+// [spec 2.3.2, 3.4 I6, 7 I13]
 #pragma once
 
 #include <string_view>
