@@ -15,12 +15,13 @@ constexpr std::size_t grh_bytes = sizeof(ibv_grh);
 class DatagramApi : public testing::Test {
  protected:
   DatagramApi() {
+    constexpr int rights = IBV_ACCESS_LOCAL_WRITE;  // an int: the macro below mixes enumerations
     ibv_device** list = ibv_get_device_list(nullptr);
     for (std::size_t i = 0; i < 2; ++i) {
       context[i] = ibv_open_device(list[i]);
       pd[i] = ibv_alloc_pd(context[i]);
       cq[i] = ibv_create_cq(context[i], 16, nullptr, nullptr, 0);
-      mr[i] = ibv_reg_mr(pd[i], memory[i].data(), memory[i].size(), IBV_ACCESS_LOCAL_WRITE);
+      mr[i] = ibv_reg_mr(pd[i], memory[i].data(), memory[i].size(), rights);
     }
     ibv_free_device_list(list);
   }

@@ -22,18 +22,18 @@ inline bool translate_receive(const ibv_recv_wr& wr, std::uint32_t sges_max, roc
 // Posts a list: `Work` is what the QP takes, `Translate(const Wr&, Work&)` says whether a request can be one.
 template <class Work, class Wr, class Post, class Translate>
 int post_list(Wr* list, Wr** bad, Post&& post, Translate&& translate_one) {
-  Wr* current = nullptr;
+  Wr* reached = nullptr;
   Wr* next = list;
   bool untranslatable = false;
   const Status status = post([&](Work& work) {
-    current = next;
-    if (current == nullptr) return false;
-    untranslatable = !translate_one(*current, work);
-    next = current->next;
+    reached = next;
+    if (reached == nullptr) return false;
+    untranslatable = !translate_one(*reached, work);
+    next = reached->next;
     return !untranslatable;
   });
   const int error = untranslatable ? EINVAL : errno_of(status);
-  if (error != 0) *bad = current;
+  if (error != 0) *bad = reached;
   return error;
 }
 
