@@ -31,4 +31,14 @@ void answer_drep(Core& core, const MadHeader& header, const Dreq& dreq, const ve
   static_cast<void>(core.sender.send(to, encode({.tid = header.tid}, drep)));
 }
 
+void answer_sidr(Core& core, const MadHeader& header, const SidrReq& req, SidrStatus status,
+                 const verbs::MadAddress& to) {
+  SidrRep rep;
+  rep.request_id = req.request_id;
+  rep.status = static_cast<std::uint8_t>(status);
+  rep.service_id = req.service_id;
+  core.counters.rejects_sent.count();
+  static_cast<void>(core.sender.send(to, encode({.tid = header.tid}, rep)));
+}
+
 }  // namespace hawser::cm

@@ -15,4 +15,8 @@ void answer_stale(Core& core, Answered answered, std::uint64_t tid, CommId their
 // DREP to a DREQ for a connection that we do not know (any more).
 void answer_drep(Core& core, const MadHeader& header, const Dreq& dreq, const verbs::MadAddress& to);
 
+// SIDR_REP without a QP.
+void answer_sidr(Core& core, const MadHeader& header, const SidrReq& req, SidrStatus status,
+                 const verbs::MadAddress& to);
+
 }  // namespace hawser::cm

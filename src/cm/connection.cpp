@@ -21,6 +21,8 @@ Status Connection::send_rej(std::uint16_t reason, std::span<const std::byte> add
 Status Connection::prepare_mra(std::uint8_t service_timeout) { return endpoint_->prepare_mra(service_timeout); }
 Status Connection::send_dreq(std::span<const std::byte> private_data) { return endpoint_->send_dreq(private_data); }
 Status Connection::send_drep(std::span<const std::byte> private_data) { return endpoint_->send_drep(private_data); }
+Status Connection::send_sidr_req(const SidrReqParam& param) { return endpoint_->send_sidr_req(param); }
+Status Connection::send_sidr_rep(const SidrRepParam& param) { return endpoint_->send_sidr_rep(param); }
 Status Connection::notify_established() { return endpoint_->notify_established(); }
 Result<QpAttributes> Connection::qp_attributes(QpTarget target) const { return endpoint_->qp_attributes(target); }
 

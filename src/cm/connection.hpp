@@ -16,10 +16,10 @@ class Endpoint;  // the state machine behind a Connection; private to the room
 
 // Called by the dispatcher, one event at a time per connection, with no lock of cm held. A result ≠ 0 destroys the
 // connection after the handler returned (a negative errno; for req_received -ENOMEM means "drop silently", everything
-// else REJ 28). For req_received `connection` is the new one, born for the REQ, and the handler is a listener's: it may
-// install another handler on the connection with set_handler() before it returns 0, else its own stays. There the
-// result -EADDRNOTAVAIL says "not for my address" and offers the REQ to the next listener that shares the service, if
-// any; such a handler must have kept no pointer to the connection.
+// else REJ 28; for sidr_req_received SIDR_REP "reject"). For these two `connection` is the new one, born for the
+// request, and the handler is a listener's: it may install another handler on the connection with set_handler() before
+// it returns 0, else its own stays. There the result -EADDRNOTAVAIL says "not for my address" and offers the request to
+// the next listener that shares the service, if any; such a handler must have kept no pointer to the connection.
 using Handler = std::function<int(Connection& connection, const Event& event)>;
 
 // Thread-safe: entry points may run concurrently with the handler; among each other they are the caller's duty.
@@ -47,6 +47,8 @@ class Connection {
   Status prepare_mra(std::uint8_t service_timeout);
   Status send_dreq(std::span<const std::byte> private_data);
   Status send_drep(std::span<const std::byte> private_data);
+  Status send_sidr_req(const SidrReqParam& param);
+  Status send_sidr_rep(const SidrRepParam& param);
   // COMM_EST: EISCONN if already established. The event user_established follows from the dispatcher.
   Status notify_established();
   // EINVAL in a state that has no such attributes yet [spec 5.9].

@@ -6,6 +6,7 @@
 #include "cm/counters.hpp"
 #include "cm/inbox.hpp"
 #include "cm/listeners.hpp"
+#include "cm/sidr_requests.hpp"
 #include "cm/tables.hpp"
 #include "cm/timewait.hpp"
 #include "cm/window.hpp"
@@ -24,6 +25,7 @@ struct Core {
   const std::uint32_t tid_high;
   CounterSet counters;
   Tables tables;
+  SidrRequests sidr_requests;
   Listeners listeners;
   Window window;
   Timewait timewait;

@@ -17,7 +17,8 @@ class Counter {
 
 struct CounterSet {
   Counter req_sent, req_received, req_retransmitted, rep_retransmitted, dreq_retransmitted, duplicates, stale,
-      rejects_sent, malformed, unmatched, dropped_queue_full, window_waits;
+      rejects_sent, malformed, unmatched, dropped_queue_full, window_waits, sidr_req_sent, sidr_req_received,
+      sidr_req_retransmitted;
 
   [[nodiscard]] Counters read() const {
     return {.req_sent = req_sent.read(),
@@ -31,7 +32,10 @@ struct CounterSet {
             .malformed = malformed.read(),
             .unmatched = unmatched.read(),
             .dropped_queue_full = dropped_queue_full.read(),
-            .window_waits = window_waits.read()};
+            .window_waits = window_waits.read(),
+            .sidr_req_sent = sidr_req_sent.read(),
+            .sidr_req_received = sidr_req_received.read(),
+            .sidr_req_retransmitted = sidr_req_retransmitted.read()};
   }
 };
 

@@ -58,11 +58,14 @@ struct Router {
     }
   }
 
-  // Alternate paths do not exist on RoCE [spec 5.4]; SIDR comes with UD.
+  void operator()(const SidrReq& req) const { process_sidr_req(core, arrival, header, req); }
+  void operator()(const SidrRep& rep) const {
+    if (const auto endpoint = find(rep.request_id)) endpoint->on_sidr_rep(header, rep);
+  }
+
+  // Alternate paths do not exist on RoCE [spec 5.4].
   void operator()(const Lap&) const { core.counters.unmatched.count(); }
   void operator()(const Apr&) const { core.counters.unmatched.count(); }
-  void operator()(const SidrReq&) const { core.counters.unmatched.count(); }
-  void operator()(const SidrRep&) const { core.counters.unmatched.count(); }
 };
 
 struct Processor {
@@ -75,6 +78,14 @@ struct Processor {
       return;
     }
     std::visit(Router{core, arrival, message->header}, message->body);
+  }
+  void operator()(const Inbox::Unreachable& unreachable) const {
+    const auto message = decode(unreachable.mad);
+    if (!message) return core.counters.malformed.count();
+    CommId ours;
+    if (const auto* req = std::get_if<Req>(&message->body)) ours = req->local_comm_id;
+    if (const auto* sidr = std::get_if<SidrReq>(&message->body)) ours = sidr->request_id;
+    if (const auto endpoint = core.tables.find_local(ours)) endpoint->on_unreachable(unreachable.remote);
   }
   void operator()(Qpn local_qpn) const {
     if (const auto endpoint = core.tables.find_awaiting_rtu(local_qpn)) {

@@ -84,6 +84,7 @@ void Endpoint::leave_tables() {
 void Endpoint::become_idle() {
   cancel_request();
   leave_tables();
+  if (state_ == State::sidr_req_rcvd) core_.sidr_requests.forget(sidr_request_);  // unless it has been answered
   become(State::idle);
 }
 

@@ -39,13 +39,17 @@ class Endpoint : public std::enable_shared_from_this<Endpoint> {
   Status prepare_mra(std::uint8_t service_timeout);
   Status send_dreq(std::span<const std::byte> private_data);
   Status send_drep(std::span<const std::byte> private_data);
+  Status send_sidr_req(const SidrReqParam& param);
+  Status send_sidr_rep(const SidrRepParam& param);
   Status notify_established();
   [[nodiscard]] Result<QpAttributes> qp_attributes(QpTarget target) const;
   void destroy(int reason);
 
   // A REQ that matches no connection made this endpoint: → REQ_RCVD, known by the peer's id and QPN.
   void become_req_rcvd(const MadHeader& header, const Req& req, const Path& path);
-  // The handler of a REQ is called by the caller, between these two. `result` as the handler's.
+  // A SIDR_REQ that has not come before made this endpoint: → SIDR_REQ_RCVD.
+  void become_sidr_req_rcvd(const SidrRequests::Key& request, ServiceId service, const Path& path);
+  // The handler of a request is called by the caller, between these two. `result` as the handler's.
   void begin_req_handler();
   void end_req_handler(int result) { end_handler(result); }
 
@@ -56,7 +60,10 @@ class Endpoint : public std::enable_shared_from_this<Endpoint> {
   void on_rej(const Rej& rej);
   void on_dreq(const MadHeader& header, const Dreq& dreq, const verbs::MadAddress& from);
   void on_drep(const Drep& drep);
+  void on_sidr_rep(const MadHeader& header, const SidrRep& rep);
   void on_request_expired(RequestToken token);
+  // Our REQ or SIDR_REQ met no receiver.
+  void on_unreachable(const Gid& remote);
   void on_timewait_over(Qpn remote_qpn);
   void on_established_posted() { deliver_pending_established(); }
 
@@ -80,7 +87,8 @@ class Endpoint : public std::enable_shared_from_this<Endpoint> {
 
   // endpoint_send.cpp
   Status send_now(const MadHeader& header, const Body& body) HW_REQUIRES(mutex_);
-  Status send_request(RequestKind kind, const MadHeader& header, const Body& body) HW_REQUIRES(mutex_);
+  Status send_request(RequestKind kind, const MadHeader& header, const Body& body, bool report_unreachable = false)
+      HW_REQUIRES(mutex_);
   Status reject(std::uint16_t reason, std::span<const std::byte> additional_info,
                 std::span<const std::byte> private_data) HW_REQUIRES(mutex_);
   Status disconnect(std::span<const std::byte> private_data) HW_REQUIRES(mutex_);
@@ -88,6 +96,9 @@ class Endpoint : public std::enable_shared_from_this<Endpoint> {
   [[nodiscard]] Drep make_drep() const HW_REQUIRES(mutex_);
   [[nodiscard]] Rtu make_rtu() const HW_REQUIRES(mutex_);
   void end_by_destroy(int reason) HW_REQUIRES(mutex_);
+
+  // endpoint_sidr.cpp
+  Status resolve_service(const SidrRepParam& param) HW_REQUIRES(mutex_);
 
   // endpoint_receive.cpp
   enum class RepOutcome : std::uint8_t { dropped, stale, accepted };
@@ -97,6 +108,7 @@ class Endpoint : public std::enable_shared_from_this<Endpoint> {
   [[nodiscard]] bool take_dreq(const MadHeader& header, const Dreq& dreq, const verbs::MadAddress& from)
       HW_REQUIRES(mutex_);
   [[nodiscard]] bool take_rej(const Rej& rej) HW_REQUIRES(mutex_);
+  [[nodiscard]] std::optional<EventKind> give_up() HW_REQUIRES(mutex_);
 
   Core& core_;
   const std::shared_ptr<const CommIdLease> id_;
@@ -116,7 +128,7 @@ class Endpoint : public std::enable_shared_from_this<Endpoint> {
 
   Path path_ HW_GUARDED_BY(mutex_);
   verbs::MadAddress address_ HW_GUARDED_BY(mutex_);
-  CommId remote_id_ HW_GUARDED_BY(mutex_);  // 0 on the active side until the REP [spec 5.6]
+  CommId remote_id_ HW_GUARDED_BY(mutex_);  // 0 on the active side until the REP [spec 5.6]; of a SIDR_REQ its id
   Guid remote_guid_ HW_GUARDED_BY(mutex_);
   Qpn local_qpn_ HW_GUARDED_BY(mutex_), remote_qpn_ HW_GUARDED_BY(mutex_);
   Psn receive_psn_ HW_GUARDED_BY(mutex_), send_psn_ HW_GUARDED_BY(mutex_);
@@ -129,6 +141,8 @@ class Endpoint : public std::enable_shared_from_this<Endpoint> {
   std::uint8_t ack_timeout_ HW_GUARDED_BY(mutex_) = 0;
   std::uint8_t responder_resources_ HW_GUARDED_BY(mutex_) = 0, initiator_depth_ HW_GUARDED_BY(mutex_) = 0;
   std::uint8_t retry_count_ HW_GUARDED_BY(mutex_) = 0, rnr_retry_count_ HW_GUARDED_BY(mutex_) = 0;
+  SidrRequests::Key sidr_request_ HW_GUARDED_BY(mutex_);  // that we are here to answer
+  ServiceId sidr_service_ HW_GUARDED_BY(mutex_);
   std::vector<std::byte> answer_data_ HW_GUARDED_BY(mutex_);  // of the RTU or DREP, which may be asked for again
 };
 

@@ -30,12 +30,18 @@ Event make_event(EventKind kind, std::span<const std::byte> private_data = {}) {
   return event;
 }
 
+Event failure(EventKind kind, int error) {
+  Event event = make_event(kind);
+  event.error = error;
+  return event;
+}
+
 }  // namespace
 
 void Endpoint::become_req_rcvd(const MadHeader& header, const Req& req, const Path& path) {
   rt::Lock lock(mutex_);
   path_ = path;
-  address_ = {path.local, path.remote, path.interface, path.traffic_class, path.hop_limit};
+  address_ = address_of(path);
   remote_id_ = req.local_comm_id;
   remote_guid_ = req.local_ca_guid;
   remote_qpn_ = req.local_qpn;
@@ -261,7 +267,7 @@ void Endpoint::on_drep(const Drep& drep) {
 
 // The request that expired counts only if it is still the one that we wait for [spec 5.6].
 void Endpoint::on_request_expired(RequestToken token) {
-  Event event;
+  std::optional<EventKind> kind;
   {
     rt::Lock lock(mutex_);
     if (token != request_) {
@@ -269,25 +275,33 @@ void Endpoint::on_request_expired(RequestToken token) {
       return;
     }
     request_ = {};
-    switch (state_) {
-      case State::req_sent:
-      case State::mra_req_rcvd:
-        event.kind = EventKind::req_error;
-        become_idle();
-        break;
-      case State::rep_sent:
-      case State::mra_rep_rcvd:
-        event.kind = EventKind::rep_error;
-        become_idle();
-        break;
-      case State::dreq_sent:
-        event.kind = EventKind::dreq_error;
-        enter_timewait();
-        break;
-      default: return;
-    }
+    kind = give_up();
   }
-  deliver(event);
+  if (kind) deliver(failure(*kind, ETIMEDOUT));
+}
+
+void Endpoint::on_unreachable(const Gid& remote) {
+  std::optional<EventKind> kind;
+  {
+    rt::Lock lock(mutex_);
+    if (state_ != State::req_sent && state_ != State::sidr_req_sent) return;  // somebody answered all the same
+    if (remote != path_.remote) return;
+    kind = give_up();
+  }
+  if (kind) deliver(failure(*kind, ECONNREFUSED));
+}
+
+// What was asked is not answered any more.
+std::optional<EventKind> Endpoint::give_up() {
+  switch (state_) {
+    case State::req_sent:
+    case State::mra_req_rcvd: become_idle(); return EventKind::req_error;
+    case State::rep_sent:
+    case State::mra_rep_rcvd: become_idle(); return EventKind::rep_error;
+    case State::dreq_sent: enter_timewait(); return EventKind::dreq_error;
+    case State::sidr_req_sent: become_idle(); return EventKind::sidr_req_error;
+    default: return std::nullopt;
+  }
 }
 
 void Endpoint::on_timewait_over(Qpn remote_qpn) {

@@ -6,7 +6,7 @@ namespace hawser::cm {
 namespace {
 
 constexpr std::uint16_t lid_permissive = 0xFFFF;
-constexpr std::uint8_t retries_max = 7, cm_retries_max = 15, exponent_max = 31;
+constexpr std::uint8_t retries_max = 7;
 
 constexpr std::uint8_t at_most(std::uint8_t value, std::uint8_t limit) { return value < limit ? value : limit; }
 
@@ -42,13 +42,14 @@ Status Endpoint::send_now(const MadHeader& header, const Body& body) {
   return core_.sender.send(address_, encode(header, body));
 }
 
-Status Endpoint::send_request(RequestKind kind, const MadHeader& header, const Body& body) {
+Status Endpoint::send_request(RequestKind kind, const MadHeader& header, const Body& body, bool report_unreachable) {
   Request request;
   request.kind = kind;
   request.to = address_;
   request.mad = encode(header, body);
   request.timeout = request_timeout_;
   request.retries = max_cm_retries_;
+  request.report_unreachable = report_unreachable;
   request.owner = weak_from_this();
   const Result<RequestToken> token = core_.window.submit(std::move(request));
   if (!token) return fail(token.error());
@@ -64,7 +65,7 @@ Status Endpoint::send_req(const ReqParam& param) {
   if (state_ != State::idle) return fail(EINVAL);
   active_ = true;
   path_ = path;
-  address_ = {path.local, path.remote, path.interface, path.traffic_class, path.hop_limit};
+  address_ = address_of(path);
   remote_id_ = {};
   remote_guid_ = {};
   remote_qpn_ = {};
@@ -103,7 +104,7 @@ Status Endpoint::send_req(const ReqParam& param) {
   MadHeader header;
   header.tid = own_tid_;
   header.attribute_modifier = param.ece.attr_mod;
-  const Status sent = send_request(RequestKind::req, header, req);
+  const Status sent = send_request(RequestKind::req, header, req, param.report_unreachable);
   if (!sent) return sent;
   core_.counters.req_sent.count();
   become(State::req_sent);
@@ -278,8 +279,11 @@ void Endpoint::end_by_destroy(int reason) {
     case State::idle:
     case State::timewait:
     case State::listen:
-    case State::sidr_req_sent:
-    case State::sidr_req_rcvd: break;
+    case State::sidr_req_sent: break;
+    case State::sidr_req_rcvd:
+      core_.counters.rejects_sent.count();
+      static_cast<void>(resolve_service({.status = SidrStatus::reject}));
+      break;
   }
   become_idle();
 }

@@ -9,9 +9,10 @@
 namespace hawser::cm {
 namespace {
 
-const std::vector<std::string> states{"IDLE",          "REQ_SENT",     "MRA_REQ_RCVD", "REP_RCVD",     "MRA_REP_SENT",
-                                      "REQ_RCVD",      "MRA_REQ_SENT", "REP_SENT",     "MRA_REP_RCVD", "ESTABLISHED_A",
-                                      "ESTABLISHED_P", "DREQ_SENT",    "DREQ_RCVD",    "TIMEWAIT"};
+const std::vector<std::string> states{"IDLE",         "REQ_SENT",      "MRA_REQ_RCVD",  "REP_RCVD",
+                                      "MRA_REP_SENT", "REQ_RCVD",      "MRA_REQ_SENT",  "REP_SENT",
+                                      "MRA_REP_RCVD", "ESTABLISHED_A", "ESTABLISHED_P", "DREQ_SENT",
+                                      "DREQ_RCVD",    "TIMEWAIT",      "SIDR_REQ_SENT", "SIDR_REQ_RCVD"};
 
 // Outcome: next state (= same; GONE: destroyed; GONE+T: destroyed, its id in timewait) | result | events | sent.
 struct Row {
@@ -44,6 +45,9 @@ const std::vector<Row> table{
     {"send DREQ", wrong_state, {{established, "DREQ_SENT | 0 | - | DREQ"}}},
     {"send DREQ, failing", wrong_state, {{established, "TIMEWAIT | ENETUNREACH | - | -"}}},
     {"send DREP", wrong_state, {{{"DREQ_RCVD"}, "TIMEWAIT | 0 | - | DREP"}}},
+    {"send SIDR_REQ", wrong_state, {{{"IDLE"}, "SIDR_REQ_SENT | 0 | - | SIDR_REQ"}}},
+    {"send SIDR_REP", wrong_state, {{{"SIDR_REQ_RCVD"}, "IDLE | 0 | - | SIDR_REP0"}}},
+    {"send SIDR_REP, failing", wrong_state, {{{"SIDR_REQ_RCVD"}, "= | ENETUNREACH | - | -"}}},
     {"COMM_EST",
      wrong_state,
      {{awaits_rtu, "ESTABLISHED | 0 | USER_ESTABLISHED | -"}, {established, "= | EISCONN | - | -"}}},
@@ -52,7 +56,7 @@ const std::vector<Row> table{
     // Where the peer is not (or no longer) in the tables this is a new REQ, and nobody listens.
     {"REQ",
      dropped,
-     {{{"IDLE", "REQ_SENT", "MRA_REQ_RCVD", "TIMEWAIT"}, "= | 0 | - | REJ8/req/0"},
+     {{{"IDLE", "REQ_SENT", "MRA_REQ_RCVD", "TIMEWAIT", "SIDR_REQ_SENT", "SIDR_REQ_RCVD"}, "= | 0 | - | REJ8/req/0"},
       {{"MRA_REQ_SENT"}, "= | 0 | - | MRA/req"}}},
     {"REP",
      dropped,
@@ -92,15 +96,21 @@ const std::vector<Row> table{
      {{{"REP_SENT", "MRA_REP_RCVD", "DREQ_SENT", "ESTABLISHED_A", "ESTABLISHED_P"},
        "DREQ_RCVD | 0 | DREQ_RECEIVED | -"},
       {{"TIMEWAIT"}, "= | 0 | - | DREP"},
-      {{"IDLE", "REQ_SENT", "MRA_REQ_RCVD"}, "= | 0 | - | DREP"}}},
-    {"DREQ, wrong QPN", dropped, {{{"IDLE", "REQ_SENT", "MRA_REQ_RCVD"}, "= | 0 | - | DREP"}}},
+      {{"IDLE", "REQ_SENT", "MRA_REQ_RCVD", "SIDR_REQ_SENT"}, "= | 0 | - | DREP"}}},
+    {"DREQ, wrong QPN", dropped, {{{"IDLE", "REQ_SENT", "MRA_REQ_RCVD", "SIDR_REQ_SENT"}, "= | 0 | - | DREP"}}},
     {"DREP", dropped, {{{"DREQ_SENT", "DREQ_RCVD"}, "TIMEWAIT | 0 | DREP_RECEIVED | -"}}},
     {"LAP", dropped, {}},
+    {"APR", dropped, {}},
+    // New but for the one that waits for its answer already; and nobody listens.
+    {"SIDR_REQ", "= | 0 | - | SIDR_REP1", {{{"SIDR_REQ_RCVD"}, dropped}}},
+    {"SIDR_REP", dropped, {{{"SIDR_REQ_SENT"}, "IDLE | 0 | SIDR_REP_RECEIVED | -"}}},
+    {"SIDR_REP, refused", dropped, {{{"SIDR_REQ_SENT"}, "IDLE | 0 | SIDR_REP_RECEIVED | -"}}},
     {"next timer",
      dropped,
      {{awaits_rep, "IDLE | 0 | REQ_ERROR | -"},
       {awaits_rtu, "IDLE | 0 | REP_ERROR | -"},
       {{"DREQ_SENT"}, "TIMEWAIT | 0 | DREQ_ERROR | -"},
+      {{"SIDR_REQ_SENT"}, "IDLE | 0 | SIDR_REQ_ERROR | -"},
       {{"TIMEWAIT"}, "IDLE | 0 | TIMEWAIT_EXIT | -"}}},
     {"destroy",
      "GONE | 0 | - | -",
@@ -111,7 +121,8 @@ const std::vector<Row> table{
       {awaits_rtu, "GONE+T | 0 | - | REJ28/other"},
       {established, "GONE+T | 0 | - | DREQ"},
       {{"DREQ_SENT", "TIMEWAIT"}, "GONE+T | 0 | - | -"},
-      {{"DREQ_RCVD"}, "GONE+T | 0 | - | DREP"}}},
+      {{"DREQ_RCVD"}, "GONE+T | 0 | - | DREP"},
+      {{"SIDR_REQ_RCVD"}, "GONE | 0 | - | SIDR_REP2"}}},
     {"destroy, ENOMEM",
      "GONE | 0 | - | -",
      {{awaits_rep, "GONE | 0 | - | REJ4/other"},
@@ -120,7 +131,8 @@ const std::vector<Row> table{
       {awaits_rtu, "GONE+T | 0 | - | REJ28/other"},
       {established, "GONE+T | 0 | - | DREQ"},
       {{"DREQ_SENT", "TIMEWAIT"}, "GONE+T | 0 | - | -"},
-      {{"DREQ_RCVD"}, "GONE+T | 0 | - | DREP"}}},
+      {{"DREQ_RCVD"}, "GONE+T | 0 | - | DREP"},
+      {{"SIDR_REQ_RCVD"}, "GONE | 0 | - | SIDR_REP2"}}},
 };
 
 std::string expected(const Row& row, const std::string& state) {
@@ -146,6 +158,15 @@ Status apply(Script& s, const std::string& input) {
          return status;
        }},
       {"send DREP", [&] { return s.connection->send_drep({}); }},
+      {"send SIDR_REQ", [&] { return s.send_sidr_req(); }},
+      {"send SIDR_REP", [&] { return s.connection->send_sidr_rep({.status = SidrStatus::success}); }},
+      {"send SIDR_REP, failing",
+       [&] {
+         s.us.broken = true;
+         const Status status = s.connection->send_sidr_rep({.status = SidrStatus::success});
+         s.us.broken = false;
+         return status;
+       }},
       {"COMM_EST", [&] { return s.connection->notify_established(); }},
   };
   if (const auto call = calls.find(input); call != calls.end()) {
@@ -182,6 +203,16 @@ Status apply(Script& s, const std::string& input) {
          lap.remote_comm_id = s.connection->local_id();
          s.peer_sends(lap);
        }},
+      {"APR",
+       [&] {
+         Apr apr;
+         apr.local_comm_id = Script::their_id;
+         apr.remote_comm_id = s.connection->local_id();
+         s.peer_sends(apr);
+       }},
+      {"SIDR_REQ", [&] { s.peer_sends(s.sidr_req()); }},
+      {"SIDR_REP", [&] { s.peer_sends(s.sidr_rep()); }},
+      {"SIDR_REP, refused", [&] { s.peer_sends(s.sidr_rep(SidrStatus::reject)); }},
       {"next timer",
        [&] {
          if (s.net.dispatcher.next_deadline() == rt::time_never) return;
@@ -241,13 +272,14 @@ TEST(Endpoint, AHandlerThatFailsEndsItsConnection) {
     std::string state, input, sent;
   };
   const std::vector<Case> cases{
-      {"REQ_SENT", "REP", "REJ28/rep"},   {"REQ_SENT", "MRA of REQ", "REJ4/other"},
-      {"REQ_SENT", "REJ 28 of REQ", "-"}, {"REQ_SENT", "next timer", "-"},
-      {"REP_SENT", "RTU", "DREQ"},        {"REP_SENT", "MRA of REP", "REJ28/other"},
-      {"REP_SENT", "next timer", "-"},    {"REP_SENT", "COMM_EST from the QP", "DREQ"},
-      {"ESTABLISHED_A", "DREQ", "DREP"},  {"ESTABLISHED_P", "REJ 28 of other", "-"},
-      {"DREQ_SENT", "DREP", "-"},         {"DREQ_SENT", "next timer", "-"},
-      {"TIMEWAIT", "next timer", "-"},
+      {"REQ_SENT", "REP", "REJ28/rep"},     {"REQ_SENT", "MRA of REQ", "REJ4/other"},
+      {"REQ_SENT", "REJ 28 of REQ", "-"},   {"REQ_SENT", "next timer", "-"},
+      {"REP_SENT", "RTU", "DREQ"},          {"REP_SENT", "MRA of REP", "REJ28/other"},
+      {"REP_SENT", "next timer", "-"},      {"REP_SENT", "COMM_EST from the QP", "DREQ"},
+      {"ESTABLISHED_A", "DREQ", "DREP"},    {"ESTABLISHED_P", "REJ 28 of other", "-"},
+      {"DREQ_SENT", "DREP", "-"},           {"DREQ_SENT", "next timer", "-"},
+      {"TIMEWAIT", "next timer", "-"},      {"SIDR_REQ_SENT", "SIDR_REP", "-"},
+      {"SIDR_REQ_SENT", "next timer", "-"},
   };
   for (const Case& c : cases) {
     SCOPED_TRACE(c.input + " in " + c.state);
@@ -274,6 +306,16 @@ TEST(Endpoint, PrivateDataThatDoesNotFitIsRefused) {
   req.private_data = all.first(93);
   EXPECT_EQ(errno_of(s.connection->send_req(req)), EINVAL);
   EXPECT_EQ(s.connection->state(), State::idle);
+  SidrReqParam sidr_req;
+  sidr_req.path = s.us.path_to(s.peer);
+  sidr_req.private_data = all.first(217);
+  EXPECT_EQ(errno_of(s.connection->send_sidr_req(sidr_req)), EINVAL);
+  EXPECT_EQ(s.connection->state(), State::idle);
+  Script d;
+  d.bring_to("SIDR_REQ_RCVD");
+  EXPECT_EQ(errno_of(d.connection->send_sidr_rep({.private_data = all.first(137)})), EINVAL);
+  EXPECT_EQ(errno_of(d.connection->send_sidr_rep({.additional_info = all.first(73)})), EINVAL);
+  EXPECT_EQ(d.connection->state(), State::sidr_req_rcvd);
   Script p;
   p.bring_to("REQ_RCVD");
   RepParam rep;

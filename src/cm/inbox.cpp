@@ -27,6 +27,7 @@ void Inbox::push_arrival(Arrival arrival) {
 }
 
 void Inbox::push(Qpn qpn) { push_item(qpn); }
+void Inbox::push(Unreachable unreachable) { push_item(unreachable); }
 void Inbox::push(std::weak_ptr<Endpoint> endpoint) { push_item(std::move(endpoint)); }
 
 void Inbox::push_item(Item item) {

@@ -25,8 +25,13 @@ class Inbox {
     verbs::MadAddress from;
     verbs::Mad mad;
   };
+  // A MAD of ours came back: nobody receives there.
+  struct Unreachable {
+    Gid remote;
+    verbs::Mad mad;
+  };
   // A QP received its first request, or an endpoint established itself and owes its handler the event.
-  using Item = std::variant<Arrival, Qpn, std::weak_ptr<Endpoint>>;
+  using Item = std::variant<Arrival, Qpn, std::weak_ptr<Endpoint>, Unreachable>;
   using Process = std::function<void(const Item&)>;  // on the dispatcher, no lock held
 
   Inbox(rt::Dispatcher& dispatcher, CounterSet& counters, std::size_t arrivals_max, Process process);
@@ -34,6 +39,7 @@ class Inbox {
 
   void push_arrival(Arrival arrival);
   void push(Qpn qpn);
+  void push(Unreachable unreachable);
   void push(std::weak_ptr<Endpoint> endpoint);
 
  private:

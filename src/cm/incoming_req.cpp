@@ -40,8 +40,6 @@ std::optional<Refusal> check(const verbs::Device& device, const Req& req) {
   return std::nullopt;
 }
 
-bool is_our_partition(PKey pkey) { return (pkey.value & 0x7FFF) == (pkey_default.value & 0x7FFF); }
-
 // The REQ's path seen from here.
 Path path_of(const Inbox::Arrival& arrival, const Req& req) {
   const PathFields& p = req.primary;
@@ -80,7 +78,10 @@ Event event_of(const MadHeader& header, const Req& req, const Path& path) {
   return event;
 }
 
-// The result of the first handler that says more than "not for my address"; nullopt if all are closed by now.
+}  // namespace
+
+bool is_our_partition(PKey pkey) { return (pkey.value & 0x7FFF) == (pkey_default.value & 0x7FFF); }
+
 std::optional<int> offer(const std::vector<Listeners::Ref>& listeners, Endpoint& endpoint, const Event& event) {
   std::optional<int> result;
   for (const Listeners::Ref& listener : listeners) {
@@ -92,8 +93,6 @@ std::optional<int> offer(const std::vector<Listeners::Ref>& listeners, Endpoint&
   }
   return result;
 }
-
-}  // namespace
 
 void process_req(Core& core, const Inbox::Arrival& arrival, const MadHeader& header, const Req& req) {
   core.counters.req_received.count();

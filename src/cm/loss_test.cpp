@@ -29,6 +29,16 @@ class Life {
     net.run(300s);
     EXPECT_TRUE(net.is_quiet());
   }
+  void resolve_service() {
+    listener = *server.manager.listen(server.device, test_service, passive.handler());
+    active.connection = *client.manager.create(active.handler());
+    SidrReqParam param;
+    param.path = client.path_to(server.gid);
+    param.service_id = test_service;
+    ASSERT_TRUE(active.connection->send_sidr_req(param));
+    net.run(300s);
+    EXPECT_TRUE(net.is_quiet());
+  }
   void expect_nothing_left() {
     active.destroy();
     passive.destroy();
@@ -125,6 +135,30 @@ TEST(Loss, AllPatternsWithBothSidesDisconnecting) {
     EXPECT_EQ(life.active.events.back(), EventKind::timewait_exit);
     EXPECT_EQ(life.passive.events.back(), EventKind::timewait_exit);
     life.expect_nothing_left();
+  }
+}
+
+// A question and its answer: whatever is lost, the one asks once and the other is told once [spec 1.5.21, 1.5.24].
+TEST(Loss, AllPatternsOfAServiceResolutionEndInItsAnswer) {
+  for (const bool refused : {false, true}) {
+    for (unsigned bitmap = 0; bitmap < 256; ++bitmap) {
+      SCOPED_TRACE(testing::Message() << "bitmap " << bitmap << (refused ? ", refused" : ""));
+      Life life(lost_by(bitmap));
+      std::vector<SidrStatus> told;
+      life.passive.on_event = [&](const Event&) {
+        if (refused) return -ECONNREFUSED;
+        return -errno_of(life.passive.connection->send_sidr_rep({.status = SidrStatus::success}));
+      };
+      life.active.on_event = [&](const Event& event) {
+        if (event.kind == EventKind::sidr_rep_received) told.push_back(event.sidr_rep.status);
+        return 0;
+      };
+      life.resolve_service();
+      EXPECT_EQ(life.passive.events, Events{EventKind::sidr_req_received});
+      EXPECT_EQ(life.active.events, Events{EventKind::sidr_rep_received});
+      EXPECT_EQ(told, std::vector{refused ? SidrStatus::reject : SidrStatus::success});
+      life.expect_nothing_left();
+    }
   }
 }
 

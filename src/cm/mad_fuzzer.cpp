@@ -11,7 +11,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   s.bring_to("REQ_SENT");
   std::set<Connection*> born;
   const auto listener = *s.us.manager.listen(nullptr, test_service, [&](Connection& c, const Event& event) {
-    if (event.kind == EventKind::req_received) born.insert(&c);
+    if (event.kind == EventKind::req_received || event.kind == EventKind::sidr_req_received) born.insert(&c);
     return 0;
   });
   for (std::size_t at = 0; at < size; at += verbs::mad_bytes) {

@@ -50,6 +50,10 @@ void Manager::on_mad(const verbs::DevicePtr& device, const verbs::MadAddress& fr
   core_->inbox.push_arrival({device, from, mad});
 }
 
+void Manager::on_unreachable(const Gid& remote, const verbs::Mad& mad) {
+  core_->inbox.push(Inbox::Unreachable{remote, mad});
+}
+
 void Manager::on_communication_established(Qpn local_qpn) { core_->inbox.push(local_qpn); }
 
 Counters Manager::counters() const { return core_->counters.read(); }
@@ -62,7 +66,8 @@ Usage Manager::usage() const {
           .awaiting_rtu = sizes.awaiting_rtu,
           .requests = core_->window.size(),
           .timewait = core_->timewait.size(),
-          .listeners = core_->listeners.size()};
+          .listeners = core_->listeners.size(),
+          .sidr_requests = core_->sidr_requests.unanswered()};
 }
 
 }  // namespace hawser::cm

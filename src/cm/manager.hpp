@@ -26,11 +26,15 @@ class MadSender {
  public:
   virtual ~MadSender() = default;
   virtual Status send(const verbs::MadAddress& to, const verbs::Mad& mad) = 0;
+  // As send(), in a way that Manager::on_unreachable() hears of it when nobody receives at that address. Where there is
+  // no such way it is send().
+  virtual Status send_reporting(const verbs::MadAddress& to, const verbs::Mad& mad) { return send(to, mad); }
 };
 
 struct Counters {
   std::uint64_t req_sent{}, req_received{}, req_retransmitted{}, rep_retransmitted{}, dreq_retransmitted{},
-      duplicates{}, stale{}, rejects_sent{}, malformed{}, unmatched{}, dropped_queue_full{}, window_waits{};
+      duplicates{}, stale{}, rejects_sent{}, malformed{}, unmatched{}, dropped_queue_full{}, window_waits{},
+      sidr_req_sent{}, sidr_req_received{}, sidr_req_retransmitted{};
 };
 
 struct Limits {
@@ -40,7 +44,8 @@ struct Limits {
 
 // How much is kept at the moment; all 0 when everything ended.
 struct Usage {
-  std::size_t connections{}, remote_ids{}, remote_qpns{}, awaiting_rtu{}, requests{}, timewait{}, listeners{};
+  std::size_t connections{}, remote_ids{}, remote_qpns{}, awaiting_rtu{}, requests{}, timewait{}, listeners{},
+      sidr_requests{};
   bool operator==(const Usage&) const = default;
 };
 
@@ -58,10 +63,10 @@ class Manager {
   // a handler_mutex held. `reason` is the errno that a handler gave, 0 otherwise.
   void destroy(Connection* connection, int reason = 0);
 
-  // Connections for REQs to `service_id` on `device` (every device if null). Listeners with the same device and service
-  // share it: a REQ is offered to one after the other until a handler takes or refuses it (see Handler) [spec 1.9].
-  // EINVAL without a handler. The listener is reference counted: a REQ that is being handled keeps what it needs
-  // [spec 2.6].
+  // Connections for REQs and SIDR_REQs to `service_id` on `device` (every device if null). Listeners with the same
+  // device and service share it: a REQ is offered to one after the other until a handler takes or refuses it (see
+  // Handler) [spec 1.9]. EINVAL without a handler. The listener is reference counted: a REQ that is being handled keeps
+  // what it needs [spec 2.6].
   class Listener;
   [[nodiscard]] Result<std::shared_ptr<Listener>> listen(verbs::DevicePtr device, ServiceId service_id,
                                                          Handler handler);
@@ -70,6 +75,9 @@ class Manager {
 
   // A MAD arrived (data-path context: queues it, bounded, and posts work to the dispatcher).
   void on_mad(const verbs::DevicePtr& device, const verbs::MadAddress& from, const verbs::Mad& mad);
+  // The other host said that nobody receives there what we sent (ICMP "port unreachable"). Ends a REQ or SIDR_REQ that
+  // asked for it; everything else waits, as in the kernel. From any thread: it only queues.
+  void on_unreachable(const Gid& remote, const verbs::Mad& mad);
   // The first request arrived on this QP before the RTU: the connection is established (async event COMM_EST).
   void on_communication_established(Qpn local_qpn);
   [[nodiscard]] Counters counters() const;

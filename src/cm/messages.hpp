@@ -347,6 +347,14 @@ struct SidrRep {
   Bytes<136> private_data{};
   bool operator==(const SidrRep&) const = default;
 
+  [[nodiscard]] constexpr std::uint32_t vendor_id() const {
+    return (std::uint32_t{vendor_id_high} << 8 | vendor_id_low) & 0xFFFFFF;
+  }
+  constexpr void set_vendor_id(std::uint32_t id) {
+    vendor_id_high = static_cast<std::uint16_t>(id >> 8);
+    vendor_id_low = static_cast<std::uint8_t>(id);
+  }
+
   template <class Io, class Self>
   static constexpr void describe(Io& io, Self& m) {
     io.field(0, 0, 32, m.request_id);

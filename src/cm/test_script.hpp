@@ -101,16 +101,36 @@ struct Script {
   [[nodiscard]] Dreq dreq(Qpn qpn = our_qpn) const {
     return {.local_comm_id = their_id, .remote_comm_id = connection->local_id(), .remote_qpn = qpn};
   }
+  Status send_sidr_req(std::uint8_t retries = 0) {
+    SidrReqParam param;
+    param.path = us.path_to(peer);
+    param.service_id = test_service;
+    param.max_cm_retries = retries;
+    return connection->send_sidr_req(param);
+  }
+  [[nodiscard]] SidrReq sidr_req() const {
+    return {.request_id = their_id, .pkey = pkey_default, .service_id = test_service};
+  }
+  [[nodiscard]] SidrRep sidr_rep(SidrStatus status = SidrStatus::success) const {
+    SidrRep m;
+    m.request_id = connection->local_id();
+    m.status = static_cast<std::uint8_t>(status);
+    m.qpn = their_qpn;
+    m.qkey = QKey(0x01234567);
+    m.service_id = test_service;
+    return m;
+  }
   [[nodiscard]] Drep drep() const { return {.local_comm_id = their_id, .remote_comm_id = connection->local_id()}; }
 
-  void receive_req(std::uint8_t retries = 0) {
+  void receive_req(std::uint8_t retries = 0) { receive_request(req(retries)); }
+  void receive_request(const Body& request) {
     const auto listener = *us.manager.listen(us.device, test_service, handler());
-    peer_sends(req(retries));
+    peer_sends(request);
     us.manager.unlisten(listener);
   }
   // "ESTABLISHED_A" is the active side, "ESTABLISHED_P" the passive one.
   void bring_to(const std::string& state);
-  // What we sent since the last call: "REJ28/req REP"; "/0" when a REJ carries no id of ours.
+  // What we sent since the last call: "REJ28/req REP SIDR_REP0"; "/0" when a REJ carries no id of ours.
   std::string sent();
 
   std::size_t sent_seen = 0;
@@ -186,6 +206,12 @@ inline void Script::bring_to(const std::string& state) {
          ok(connection->send_dreq({}));
          peer_sends(drep());
        }},
+      {"SIDR_REQ_SENT",
+       [&] {
+         create();
+         ok(send_sidr_req());
+       }},
+      {"SIDR_REQ_RCVD", [&] { receive_request(sidr_req()); }},
   };
   ways.at(state)();
   if (state.substr(0, state.find("_A")) != name(connection->state()) &&
@@ -207,6 +233,8 @@ inline std::string Script::sent() {
       text += std::to_string(r->reason) + part(r->answered) + (r->local_comm_id.value == 0 ? "/0" : "");
     } else if (const Mra* a = as<Mra>(m)) {
       text += part(a->answered);
+    } else if (const SidrRep* p = as<SidrRep>(m)) {
+      text += std::to_string(p->status);
     }
   }
   return text.empty() ? "-" : text;

@@ -37,6 +37,9 @@ namespace hawser::cm {
   return static_cast<std::uint8_t>(std::min(a, 31U));
 }
 
+// The largest that a message can say.
+inline constexpr std::uint8_t exponent_max = 31, cm_retries_max = 15;
+
 // What our device says of itself; the same as rdma_rxe's [spec 5.7].
 inline constexpr std::uint8_t local_ca_ack_delay = 15;
 

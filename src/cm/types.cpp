@@ -27,16 +27,38 @@ const char* name(State state) {
 const char* name(RejectReason reason) {
   switch (reason) {
     case RejectReason::no_qp: return "no QP";
+    case RejectReason::no_eec: return "no EE context";
     case RejectReason::no_resources: return "no resources";
     case RejectReason::timeout: return "timeout";
-    case RejectReason::unsupported: return "unsupported";
+    case RejectReason::unsupported: return "unsupported request";
     case RejectReason::invalid_comm_id: return "invalid communication id";
-    case RejectReason::invalid_service_id: return "invalid service id";
+    case RejectReason::invalid_comm_instance: return "invalid communication instance";
+    case RejectReason::invalid_service_id: return "invalid service id: nobody listens";
+    case RejectReason::invalid_transport_type: return "invalid transport type";
     case RejectReason::stale_connection: return "stale connection";
+    case RejectReason::no_rdc: return "no RDC";
     case RejectReason::invalid_gid: return "invalid GID";
+    case RejectReason::invalid_lid: return "invalid LID";
+    case RejectReason::invalid_sl: return "invalid service level";
+    case RejectReason::invalid_traffic_class: return "invalid traffic class";
+    case RejectReason::invalid_hop_limit: return "invalid hop limit";
+    case RejectReason::invalid_packet_rate: return "invalid packet rate";
     case RejectReason::invalid_alt_gid: return "invalid alternate GID";
-    case RejectReason::invalid_mtu: return "invalid MTU";
-    case RejectReason::consumer_defined: return "consumer defined";
+    case RejectReason::invalid_alt_lid: return "invalid alternate LID";
+    case RejectReason::invalid_alt_sl: return "invalid alternate service level";
+    case RejectReason::invalid_alt_traffic_class: return "invalid alternate traffic class";
+    case RejectReason::invalid_alt_hop_limit: return "invalid alternate hop limit";
+    case RejectReason::invalid_alt_packet_rate: return "invalid alternate packet rate";
+    case RejectReason::port_cm_redirect: return "port and CM redirection";
+    case RejectReason::port_redirect: return "port redirection";
+    case RejectReason::invalid_mtu: return "invalid path MTU";
+    case RejectReason::insufficient_responder_resources: return "insufficient responder resources";
+    case RejectReason::consumer_defined: return "refused by the program";
+    case RejectReason::invalid_rnr_retry: return "invalid RNR retry count";
+    case RejectReason::duplicate_comm_id: return "duplicate communication id";
+    case RejectReason::invalid_class_version: return "invalid class version";
+    case RejectReason::invalid_flow_label: return "invalid flow label";
+    case RejectReason::invalid_alt_flow_label: return "invalid alternate flow label";
     case RejectReason::vendor_option: return "vendor option not supported";
   }
   return "unknown";

@@ -10,6 +10,7 @@
 #include "base/types.hpp"
 #include "runtime/time.hpp"
 #include "verbs/device.hpp"
+#include "verbs/gsi.hpp"
 
 namespace hawser::cm {
 
@@ -34,19 +35,41 @@ enum class State : std::uint8_t {
 };
 [[nodiscard]] const char* name(State state);
 
-// REJ reasons (IBTA 12.6.7.2); any other number may arrive.
+// REJ reasons (IBTA 12.6.7.2) [spec 5.4.11]; any other number may arrive.
 enum class RejectReason : std::uint16_t {
   no_qp = 1,
+  no_eec = 2,
   no_resources = 3,
   timeout = 4,
   unsupported = 5,
   invalid_comm_id = 6,
+  invalid_comm_instance = 7,
   invalid_service_id = 8,
+  invalid_transport_type = 9,
   stale_connection = 10,
+  no_rdc = 11,
   invalid_gid = 12,
+  invalid_lid = 13,
+  invalid_sl = 14,
+  invalid_traffic_class = 15,
+  invalid_hop_limit = 16,
+  invalid_packet_rate = 17,
   invalid_alt_gid = 18,
+  invalid_alt_lid = 19,
+  invalid_alt_sl = 20,
+  invalid_alt_traffic_class = 21,
+  invalid_alt_hop_limit = 22,
+  invalid_alt_packet_rate = 23,
+  port_cm_redirect = 24,
+  port_redirect = 25,
   invalid_mtu = 26,
+  insufficient_responder_resources = 27,
   consumer_defined = 28,
+  invalid_rnr_retry = 29,
+  duplicate_comm_id = 30,
+  invalid_class_version = 31,
+  invalid_flow_label = 32,
+  invalid_alt_flow_label = 33,
   vendor_option = 35,
 };
 [[nodiscard]] const char* name(RejectReason reason);
@@ -80,6 +103,11 @@ struct Path {
   PKey pkey{pkey_default};
 };
 
+// Where the MADs of a path go.
+[[nodiscard]] inline verbs::MadAddress address_of(const Path& path) {
+  return {path.local, path.remote, path.interface, path.traffic_class, path.hop_limit};
+}
+
 struct ReqParam {
   Path path;
   ServiceId service_id;
@@ -90,6 +118,7 @@ struct ReqParam {
   std::uint8_t remote_cm_response_timeout{20}, local_cm_response_timeout{20};
   std::uint8_t retry_count{7}, rnr_retry_count{7}, max_cm_retries{15};
   bool flow_control{}, srq{};
+  bool report_unreachable{};  // see Manager::on_unreachable()
   Ece ece;
 };
 
@@ -108,15 +137,16 @@ struct SidrReqParam {
   ServiceId service_id;
   std::span<const std::byte> private_data;  // ≤ 216 bytes
   std::uint8_t remote_cm_response_timeout{20}, max_cm_retries{15};
+  bool report_unreachable{};
 };
 
 struct SidrRepParam {
   SidrStatus status{SidrStatus::success};
-  Qpn qpn;                                     // of a success
-  QKey qkey;                                   // of a success
-  std::span<const std::byte> additional_info;  // ≤ 72 bytes
-  std::span<const std::byte> private_data;     // ≤ 136 bytes
-  Ece ece;
+  Qpn qpn{};                                     // of a success
+  QKey qkey{};                                   // of a success
+  std::span<const std::byte> additional_info{};  // ≤ 72 bytes
+  std::span<const std::byte> private_data{};     // ≤ 136 bytes
+  Ece ece{};
 };
 
 enum class EventKind : std::uint8_t {
@@ -142,6 +172,8 @@ enum class EventKind : std::uint8_t {
 struct Event {
   EventKind kind{};
   std::span<const std::byte> private_data;  // always the message's full field, zero padded [spec 1.5]
+  // req_error, rep_error, dreq_error, sidr_req_error: ETIMEDOUT, or ECONNREFUSED: nobody receives at that address
+  int error{};
   // req_received
   struct Req {
     Path path;  // local = ours
@@ -199,6 +231,7 @@ struct QpAttributes {
   Psn send_psn;
   std::uint8_t timeout{}, retry_count{}, rnr_retry{}, max_rd_atomic{};
   // init
+  QKey qkey;  // of a UD QP
   PKey pkey{pkey_default};
   bool remote_read_and_atomic{};  // responder_resources ≠ 0
 };

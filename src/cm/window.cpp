@@ -74,7 +74,9 @@ std::size_t Window::size() const {
 Status Window::transmit(RequestToken token, Entry& entry) {
   entry.deadline = dispatcher_.world().now() + entry.request.timeout;
   deadlines_.emplace(entry.deadline, token);
-  return sender_.send(entry.request.to, entry.request.mad);
+  const Request& request = entry.request;
+  return request.report_unreachable ? sender_.send_reporting(request.to, request.mad)
+                                    : sender_.send(request.to, request.mad);
 }
 
 void Window::remove(Entries::iterator at) {
@@ -114,8 +116,8 @@ void Window::start_waiting(const LaneKey& key) {
 
 void Window::count_retransmission(RequestKind kind) {
   switch (kind) {
-    case RequestKind::req:
-    case RequestKind::sidr_req: counters_.req_retransmitted.count(); break;
+    case RequestKind::req: counters_.req_retransmitted.count(); break;
+    case RequestKind::sidr_req: counters_.sidr_req_retransmitted.count(); break;
     case RequestKind::rep: counters_.rep_retransmitted.count(); break;
     case RequestKind::dreq: counters_.dreq_retransmitted.count(); break;
   }

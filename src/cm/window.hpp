@@ -30,6 +30,7 @@ struct Request {
   verbs::Mad mad{};
   rt::Duration timeout{};  // per transmission
   unsigned retries{};      // transmissions after the first
+  bool report_unreachable{};
   std::weak_ptr<Endpoint> owner;
 };
 

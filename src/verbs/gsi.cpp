@@ -12,7 +12,7 @@ constexpr roce::Opcode mad_opcode{.transport = roce::Transport::ud, .operation =
 
 }  // namespace
 
-Status Gsi::send(const MadAddress& to, const Mad& mad) {
+Status Gsi::send_through(fabric::Fabric& fabric, const MadAddress& to, const Mad& mad) {
   roce::Packet packet;
   packet.bth.opcode = mad_opcode;
   packet.bth.destination = qpn_gsi;
@@ -21,14 +21,14 @@ Status Gsi::send(const MadAddress& to, const Mad& mad) {
   packet.payload = mad;
 
   std::array<std::byte, 2 * mad_bytes> buffer;
-  const std::size_t bytes = roce::encode(packet, to.local, to.remote, fabric_.source_port(), buffer);
+  const std::size_t bytes = roce::encode(packet, to.local, to.remote, fabric.source_port(), buffer);
   const fabric::OutDatagram datagram{.source = to.local,
                                      .destination = to.remote,
                                      .interface = to.interface,
                                      .traffic_class = to.traffic_class,
                                      .hop_limit = to.hop_limit,
                                      .payload = std::span(buffer).first(bytes)};
-  if (fabric_.send({&datagram, 1}) == 0) return fail(ENETUNREACH);
+  if (fabric.send({&datagram, 1}) == 0) return fail(ENETUNREACH);
   count(sent_);
   return {};
 }
@@ -51,6 +51,14 @@ void Gsi::on_datagram(const fabric::InDatagram& datagram) {
                         .interface = datagram.destination.is_link_local() ? datagram.interface : 0,
                         .traffic_class = datagram.traffic_class};
   receiver_(device, from, mad);
+}
+
+std::optional<Mad> Gsi::quoted(std::span<const std::byte> payload) {
+  const auto packet = roce::decode_unverified(payload);
+  if (!packet || packet->bth.opcode != mad_opcode || packet->payload.size() != mad_bytes) return std::nullopt;
+  Mad mad;
+  std::ranges::copy(packet->payload, mad.begin());
+  return mad;
 }
 
 GsiCounters Gsi::counters() const {

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 
 #include "base/ip.hpp"
@@ -38,7 +39,9 @@ class Gsi {
   Gsi(fabric::Fabric& fabric, DeviceTable& devices) : fabric_(fabric), devices_(devices) {}
 
   // ENETUNREACH when the local stack did not take it (no route, buffers full): as good as lost on the wire.
-  Status send(const MadAddress& to, const Mad& mad);
+  Status send(const MadAddress& to, const Mad& mad) { return send_through(fabric_, to, mad); }
+  // By another way than everything else, with the source port of that.
+  Status send_through(fabric::Fabric& fabric, const MadAddress& to, const Mad& mad);
 
   // Called in a data-path context: it must only queue (DESIGN 1). `device` owns the address the MAD was sent to. Set
   // before the first packet.
@@ -48,6 +51,8 @@ class Gsi {
   // A datagram whose destination QP is 1 and whose ICRC is verified, from the RoCE demultiplexer or relayed by the
   // agent.
   void on_datagram(const fabric::InDatagram& datagram);
+  // The MAD in a UDP payload that came back quoted, ICRC or not. nullopt: it is none, or was cut short.
+  [[nodiscard]] static std::optional<Mad> quoted(std::span<const std::byte> payload);
   [[nodiscard]] GsiCounters counters() const;
 
  private:
