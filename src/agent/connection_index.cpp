@@ -1,5 +1,7 @@
 #include "agent/connection_index.hpp"
 
+#include <cstring>
+
 namespace hawser::agent {
 namespace {
 
@@ -7,6 +9,13 @@ namespace {
 [[nodiscard]] bool is_known(std::uint8_t state) {
   const auto s = static_cast<cm::State>(state);
   return s >= cm::State::req_sent && s <= cm::State::dreq_rcvd;
+}
+
+// An id that was born for a SIDR_REQ: it is meant by repetitions, answered or not, for as long as it lives.
+[[nodiscard]] bool has_sidr_request(const cm::LedgerRecord& record) {
+  constexpr std::uint8_t ud = 4;  // IBV_QPT_UD
+  const auto s = static_cast<cm::State>(record.cm_state);
+  return record.qp_type == ud && (s == cm::State::sidr_req_rcvd || s == cm::State::idle);
 }
 
 }  // namespace
@@ -19,6 +28,7 @@ void ConnectionIndex::remove(std::uint32_t slot) {
   for (Seen& seen : found->second.seen) {
     change(comm_ids_, seen.comm_id, {}, slot);
     change(qpns_, seen.qpn, {}, slot);
+    change(sidr_requests_, seen.sidr_request, {}, slot);
   }
   sources_.erase(found);
 }
@@ -53,19 +63,37 @@ void ConnectionIndex::reindex(std::uint32_t slot, Source& source, std::uint32_t 
   Seen& seen = source.seen[record];
   seen.sequence = source.view->sequence(record);
   cm::LedgerRecord read{};
-  const bool known = source.view->read(record, read) && is_known(read.cm_state);
+  const bool in_use = source.view->read(record, read);
+  const bool known = in_use && is_known(read.cm_state);
   change(comm_ids_, seen.comm_id, known ? Key{read.remote_guid, read.remote_comm_id} : Key{}, slot);
   change(qpns_, seen.qpn, known ? Key{read.remote_guid, read.remote_qpn} : Key{}, slot);
+  const bool asked = in_use && has_sidr_request(read);
+  change(sidr_requests_, seen.sidr_request,
+         asked ? Key{digest(read.remote_gid, read.remote_tid), read.remote_comm_id} : Key{}, slot);
+}
+
+std::uint64_t ConnectionIndex::digest(std::span<const std::uint8_t, 16> gid, std::uint64_t tid) {
+  std::uint64_t halves[2];
+  std::memcpy(halves, gid.data(), sizeof halves);
+  return (halves[0] * 0x9E3779B97F4A7C15 ^ halves[1]) * 0x9E3779B97F4A7C15 ^ tid;
+}
+
+std::optional<std::uint32_t> ConnectionIndex::find(const Map& map, const Key& key) {
+  const auto found = map.find(key);
+  return found == map.end() ? std::nullopt : std::optional(found->second);
 }
 
 std::optional<std::uint32_t> ConnectionIndex::by_comm_id(Guid remote, CommId remote_id) const {
-  const auto found = comm_ids_.find({remote.value, remote_id.value});
-  return found == comm_ids_.end() ? std::nullopt : std::optional(found->second);
+  return find(comm_ids_, {remote.value, remote_id.value});
 }
 
 std::optional<std::uint32_t> ConnectionIndex::by_qpn(Guid remote, Qpn remote_qpn) const {
-  const auto found = qpns_.find({remote.value, remote_qpn.value});
-  return found == qpns_.end() ? std::nullopt : std::optional(found->second);
+  return find(qpns_, {remote.value, remote_qpn.value});
+}
+
+std::optional<std::uint32_t> ConnectionIndex::by_sidr_request(const Gid& remote, CommId request,
+                                                              std::uint64_t tid) const {
+  return find(sidr_requests_, {digest(remote.bytes, tid), request.value});
 }
 
 }  // namespace hawser::agent

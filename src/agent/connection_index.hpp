@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <span>
 #include <unordered_map>
 #include <vector>
 
@@ -27,22 +28,25 @@ class ConnectionIndex {
   // The slot that has a connection with this remote side. Exact for what was refreshed.
   [[nodiscard]] std::optional<std::uint32_t> by_comm_id(Guid remote, CommId remote_id) const;
   [[nodiscard]] std::optional<std::uint32_t> by_qpn(Guid remote, Qpn remote_qpn) const;
+  // The slot that has taken this SIDR_REQ.
+  [[nodiscard]] std::optional<std::uint32_t> by_sidr_request(const Gid& remote, CommId request,
+                                                             std::uint64_t tid) const;
 
  private:
   struct Key {
-    std::uint64_t guid;
+    std::uint64_t peer;  // its GUID; of a SIDR_REQ a digest of address and transaction
     std::uint32_t number;
     bool operator==(const Key&) const = default;
   };
   struct KeyHash {
     std::size_t operator()(const Key& key) const {
-      return std::hash<std::uint64_t>()(key.guid * 0x9E3779B97F4A7C15 ^ key.number);
+      return std::hash<std::uint64_t>()(key.peer * 0x9E3779B97F4A7C15 ^ key.number);
     }
   };
   using Map = std::unordered_multimap<Key, std::uint32_t, KeyHash>;  // → slot
   struct Seen {
     std::uint32_t sequence{};
-    Key comm_id{}, qpn{};
+    Key comm_id{}, qpn{}, sidr_request{};
   };
   struct Source {
     const LedgerView* view;
@@ -52,7 +56,11 @@ class ConnectionIndex {
   static void change(Map& map, Key& key, Key now, std::uint32_t slot);
 
   std::map<std::uint32_t, Source> sources_;
-  Map comm_ids_, qpns_;
+  // A digest may fit two: then a request takes the way round by a process that does not know it either.
+  static std::uint64_t digest(std::span<const std::uint8_t, 16> gid, std::uint64_t tid);
+  static std::optional<std::uint32_t> find(const Map& map, const Key& key);
+
+  Map comm_ids_, qpns_, sidr_requests_;
 };
 
 }  // namespace hawser::agent

@@ -42,6 +42,9 @@ constexpr std::array counter_fields{
     Field{"cm", "rejects sent", [](const ProcessCounters& c) { return c.cm.rejects_sent; }},
     Field{"cm", "dropped for a full queue", [](const ProcessCounters& c) { return c.cm.dropped_queue_full; }},
     Field{"cm", "window waits", [](const ProcessCounters& c) { return c.cm.window_waits; }},
+    Field{"cm", "SIDR_REQs sent", [](const ProcessCounters& c) { return c.cm.sidr_req_sent; }},
+    Field{"cm", "SIDR_REQs received", [](const ProcessCounters& c) { return c.cm.sidr_req_received; }},
+    Field{"cm", "SIDR_REQ retransmissions", [](const ProcessCounters& c) { return c.cm.sidr_req_retransmitted; }},
 };
 static_assert(counter_fields.size() <= ledger_counters_max);
 

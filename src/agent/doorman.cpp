@@ -45,57 +45,59 @@ void Doorman::on_datagram(const fabric::InDatagram& datagram, rt::Time now) {
     return;
   }
   if (const auto* request = std::get_if<cm::Req>(&mad->message.body)) return on_request(*mad, *request, datagram, now);
-  if (const auto* sidr = std::get_if<cm::SidrReq>(&mad->message.body)) return on_service_request(*mad, *sidr, datagram);
+  if (const auto* sidr = std::get_if<cm::SidrReq>(&mad->message.body))
+    return on_service_request(*mad, *sidr, datagram, now);
   const CommId id = std::visit(ReceiverId(), mad->message.body);
   const auto* reject = std::get_if<cm::Rej>(&mad->message.body);
   if (reject != nullptr && id.value == 0) return on_timeout_reject(*reject, datagram);
   on_message_to_id(*mad, id, datagram);
 }
 
-std::optional<std::uint32_t> Doorman::known_connection(const cm::Req& request) const {
-  if (auto slot = connections_.by_comm_id(request.local_ca_guid, request.local_comm_id)) return slot;
-  return connections_.by_qpn(request.local_ca_guid, request.local_qpn);
-}
-
-// A duplicate must reach the process that has the connection even if nobody listens any more: REJ 8 would kill a
+// A duplicate must reach the process that has taken the request even if nobody listens any more: a refusal would kill a
 // handshake in progress [spec 5.6].
-void Doorman::on_request(const ArrivedMad& mad, const cm::Req& request, const fabric::InDatagram& datagram,
-                         rt::Time now) {
+std::optional<std::uint32_t> Doorman::destination_of(const Known& known, ServiceId service,
+                                                     const IpAddress& destination, rt::Time now) {
   ++counters_.requests;
-  if (now - refreshed_ > index_age_max) {
+  const auto refresh = [&] {
     connections_.refresh();
     refreshed_ = now;
-  }
-  if (const auto known = known_connection(request); known && is_live(*known)) {
+  };
+  const auto taken_by = [&]() -> std::optional<std::uint32_t> {
+    const auto slot = known();
+    if (!slot || !is_live(*slot)) return std::nullopt;
     ++counters_.duplicates;
-    return relay(*known, datagram);
-  }
+    return slot;
+  };
+  if (now - refreshed_ > index_age_max) refresh();
+  if (const auto slot = taken_by()) return slot;
+  if (const auto listener = ports_.listener(service, destination); listener && is_live(*listener)) return listener;
+  refresh();
+  return taken_by();
+}
+
+void Doorman::on_request(const ArrivedMad& mad, const cm::Req& request, const fabric::InDatagram& datagram,
+                         rt::Time now) {
   const auto header = cma::PrivateHeader::parse(request.private_data);
   const IpAddress destination = header ? header->destination : request.primary.remote_gid;
-  if (const auto listener = ports_.listener(request.service_id, destination); listener && is_live(*listener)) {
-    return relay(*listener, datagram);
-  }
-  connections_.refresh();
-  refreshed_ = now;
-  if (const auto known = known_connection(request); known && is_live(*known)) {
-    ++counters_.duplicates;
-    return relay(*known, datagram);
-  }
+  const auto known = [&] {
+    const auto slot = connections_.by_comm_id(request.local_ca_guid, request.local_comm_id);
+    return slot ? slot : connections_.by_qpn(request.local_ca_guid, request.local_qpn);
+  };
+  if (const auto slot = destination_of(known, request.service_id, destination, now)) return relay(*slot, datagram);
   ++counters_.rejected;
   send_mad(fabric_, mad.from, reject_request(mad.message.header, request, cm::RejectReason::invalid_service_id));
 }
 
-void Doorman::on_service_request(const ArrivedMad& mad, const cm::SidrReq& request,
-                                 const fabric::InDatagram& datagram) {
+void Doorman::on_service_request(const ArrivedMad& mad, const cm::SidrReq& request, const fabric::InDatagram& datagram,
+                                 rt::Time now) {
   const auto header = cma::PrivateHeader::parse(request.private_data);
-  const auto listener = ports_.listener(request.service_id, header ? header->destination : mad.from.local);
-  if (listener && is_live(*listener)) return relay(*listener, datagram);
+  const IpAddress destination = header ? header->destination : mad.from.local;
+  const auto known = [&] {
+    return connections_.by_sidr_request(mad.from.remote, request.request_id, mad.message.header.tid);
+  };
+  if (const auto slot = destination_of(known, request.service_id, destination, now)) return relay(*slot, datagram);
   ++counters_.rejected;
-  cm::SidrRep reply;
-  reply.request_id = request.request_id;
-  reply.status = 1;  // no such service
-  reply.service_id = request.service_id;
-  send_mad(fabric_, mad.from, cm::encode({0, 0, mad.message.header.tid, 0}, reply));
+  send_mad(fabric_, mad.from, unsupported_service(mad.message.header, request));
 }
 
 // The sender gave up on its REQ before it knew our id: it names itself, in the message and by the GUID that it adds.

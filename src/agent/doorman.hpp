@@ -32,12 +32,16 @@ class Doorman {
 
  private:
   void on_request(const ArrivedMad& mad, const cm::Req& request, const fabric::InDatagram& datagram, rt::Time now);
-  void on_service_request(const ArrivedMad& mad, const cm::SidrReq& request, const fabric::InDatagram& datagram);
+  void on_service_request(const ArrivedMad& mad, const cm::SidrReq& request, const fabric::InDatagram& datagram,
+                          rt::Time now);
   void on_message_to_id(const ArrivedMad& mad, CommId id, const fabric::InDatagram& datagram);
   void on_timeout_reject(const cm::Rej& reject, const fabric::InDatagram& datagram);
   void relay(std::uint32_t slot, const fabric::InDatagram& datagram);
   [[nodiscard]] bool is_live(std::uint32_t slot) const { return leases_.state(slot) == LeaseState::live; }
-  [[nodiscard]] std::optional<std::uint32_t> known_connection(const cm::Req& request) const;
+  // The slot that has taken a request before, by the index of connections.
+  using Known = std::function<std::optional<std::uint32_t>()>;
+  std::optional<std::uint32_t> destination_of(const Known& known, ServiceId service, const IpAddress& destination,
+                                              rt::Time now);
 
   fabric::Fabric& fabric_;
   const LeaseTable& leases_;

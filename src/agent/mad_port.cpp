@@ -69,4 +69,12 @@ verbs::Mad reject_request(const cm::MadHeader& header, const cm::Req& request, c
   return cm::encode({0, 0, header.tid, 0}, rej);
 }
 
+verbs::Mad unsupported_service(const cm::MadHeader& header, const cm::SidrReq& request) {
+  cm::SidrRep reply;
+  reply.request_id = request.request_id;
+  reply.status = static_cast<std::uint8_t>(cm::SidrStatus::unsupported);
+  reply.service_id = request.service_id;
+  return cm::encode({0, 0, header.tid, 0}, reply);
+}
+
 }  // namespace hawser::agent

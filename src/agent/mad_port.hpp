@@ -29,5 +29,7 @@ void send_mad(fabric::Fabric& fabric, const verbs::MadAddress& to, const verbs::
 [[nodiscard]] std::optional<verbs::Mad> answer_for_nobody(const cm::Message& message);
 // The answer to a REQ: REJ with this reason [spec 5.6].
 [[nodiscard]] verbs::Mad reject_request(const cm::MadHeader& header, const cm::Req& request, cm::RejectReason reason);
+// The answer to a SIDR_REQ for which nobody listens.
+[[nodiscard]] verbs::Mad unsupported_service(const cm::MadHeader& header, const cm::SidrReq& request);
 
 }  // namespace hawser::agent

@@ -55,6 +55,14 @@ cm::Message disconnect_reply(const cm::LedgerRecord& record) {
   return {{0, 0, record.remote_tid, 0}, drep};
 }
 
+cm::Message service_refusal(const cm::LedgerRecord& record) {
+  cm::SidrRep reply;
+  reply.request_id = CommId(record.remote_comm_id);
+  reply.status = static_cast<std::uint8_t>(cm::SidrStatus::reject);
+  reply.service_id = ServiceId(std::uint64_t{record.port_space} << 16 | record.source_port);
+  return {{0, 0, record.remote_tid, 0}, reply};
+}
+
 std::optional<cm::Message> last_word(const cm::LedgerRecord& record) {
   switch (static_cast<cm::State>(record.cm_state)) {
     case cm::State::req_sent:
@@ -69,6 +77,7 @@ std::optional<cm::Message> last_word(const cm::LedgerRecord& record) {
     case cm::State::established:
     case cm::State::dreq_sent: return disconnect(record);
     case cm::State::dreq_rcvd: return disconnect_reply(record);
+    case cm::State::sidr_req_rcvd: return service_refusal(record);
     default: return std::nullopt;
   }
 }

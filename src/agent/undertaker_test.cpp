@@ -71,6 +71,8 @@ class UndertakerTest : public ::testing::Test {
       r.local_guid = our_guid;
       r.tid = 0x1111;
       r.remote_tid = 0x2222;
+      r.port_space = 0x0111;
+      r.source_port = 7174;
       std::ranges::copy(ours.bytes, r.local_gid);
       std::ranges::copy(theirs.bytes, r.remote_gid);
     });
@@ -173,6 +175,21 @@ TEST_F(UndertakerTest, RefusesWhereAnIdIsKnown) {
   }
 }
 
+TEST_F(UndertakerTest, RefusesAServiceRequestThatWasNotAnswered) {
+  connection(cm::State::sidr_req_rcvd);
+  die();
+  ASSERT_EQ(wire_.sent.size(), 1U);
+  const auto reply = wire_.all<cm::SidrRep>().at(0);
+  EXPECT_EQ(reply.request_id.value, their_id);
+  EXPECT_EQ(reply.status, 2);
+  EXPECT_EQ(reply.service_id.value, 0x0111'1C06U);
+  EXPECT_EQ(wire_.sent[0].message.header.tid, 0x2222U);
+  EXPECT_EQ(wire_.sent[0].from.local, theirs);
+  undertaker_.on_time(now_ += milliseconds(60));
+  EXPECT_EQ(wire_.sent.size(), 2U) << "once more against loss";
+  EXPECT_EQ(undertaker_.finished(now_), std::vector{1U});
+}
+
 TEST_F(UndertakerTest, DisconnectsUntilTheAnswerComes) {
   connection(cm::State::established);
   die();
@@ -236,7 +253,8 @@ TEST_F(UndertakerTest, AnswersAReplyThatCrossedTheEnd) {
 }
 
 TEST_F(UndertakerTest, OwesNothingWhereNothingIsUnderWay) {
-  for (const cm::State state : {cm::State::idle, cm::State::listen, cm::State::timewait}) connection(state);
+  for (const cm::State state : {cm::State::idle, cm::State::listen, cm::State::timewait, cm::State::sidr_req_sent})
+    connection(state);
   die();
   EXPECT_TRUE(wire_.sent.empty());
   EXPECT_EQ(undertaker_.finished(now_), std::vector{1U});
