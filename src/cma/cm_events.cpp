@@ -48,12 +48,14 @@ std::optional<Event> Id::translate(const cm::Event& event) {
   if (now != State::connect) return std::nullopt;
   switch (event.kind) {
     case cm::EventKind::req_error:
-    case cm::EventKind::rep_error: return Event{.type = EventType::unreachable, .status = -ETIMEDOUT};
+    case cm::EventKind::rep_error:
+    case cm::EventKind::sidr_req_error: return Event{.type = EventType::unreachable, .status = -event.error};
     case cm::EventKind::rep_received:
       // The program may take its time: a peer that asks again gets an MRA instead of silence. The id has no QP here (it
       // is the program's), so the program answers.
       if (cm::Connection* const lower = connection()) static_cast<void>(lower->prepare_mra(mra_service_timeout));
       return response(event);
+    case cm::EventKind::sidr_rep_received: return resolved_service(event);
     case cm::EventKind::rtu_received:
     case cm::EventKind::user_established: return Event{.type = EventType::established};
     case cm::EventKind::rej_received: {
@@ -70,12 +72,40 @@ std::optional<Event> Id::translate(const cm::Event& event) {
     }
     case cm::EventKind::mra_received:
     case cm::EventKind::req_received:
-    case cm::EventKind::timewait_exit:
     case cm::EventKind::sidr_req_received:
-    case cm::EventKind::sidr_req_error:
-    case cm::EventKind::sidr_rep_received: return std::nullopt;
+    case cm::EventKind::timewait_exit: return std::nullopt;
   }
   return std::nullopt;
+}
+
+// What a SIDR_REP means [spec 1.5.22-1.5.24]. Another Q_Key than our QP's would make its datagrams unreadable.
+Event Id::resolved_service(const cm::Event& event) {
+  const cm::Event::SidrRep& answer = event.sidr_rep;
+  Event up;
+  up.ud.private_data = event.private_data;
+  if (answer.status != cm::SidrStatus::success) {
+    up.type = EventType::unreachable;
+    up.status = static_cast<int>(answer.status);
+    return up;
+  }
+  if (const Status fits = set_qkey(answer.qkey); !fits) {
+    up.type = EventType::addr_error;
+    up.status = -errno_of(fits);
+    return up;
+  }
+  up.type = EventType::established;
+  up.ece = answer.ece;
+  rt::Lock lock(data_mutex_);
+  up.ud.target = {.local = path_.local,
+                  .remote = path_.remote,
+                  .interface = path_.interface,
+                  .traffic_class = path_.traffic_class,
+                  .hop_limit = path_.hop_limit,
+                  .sl = path_.sl,
+                  .flow_label = path_.flow_label,
+                  .qpn = answer.qpn,
+                  .qkey = answer.qkey};
+  return up;
 }
 
 }  // namespace hawser::cma

@@ -10,10 +10,9 @@ namespace hawser::cma {
 
 namespace {
 
-constexpr std::uint8_t cm_response_timeout = 20;  // [spec 1.12]
-constexpr std::uint8_t max_cm_retries = 15;
 constexpr std::size_t rep_user_data_bytes = 196;
 constexpr std::size_t rej_user_data_bytes = 148;
+constexpr std::size_t sidr_rep_user_data_bytes = 136;
 
 std::uint8_t three_bits(std::uint8_t count) { return std::min<std::uint8_t>(count, 7); }
 
@@ -37,41 +36,14 @@ Status Id::connect_locked(const ConnParam& param) {
 }
 
 Status Id::connect_under_lock(const ConnParam& param) {
-  if (qp_type_ == QpType::ud) return fail(EOPNOTSUPP);  // SIDR
   if (!move<State::route_resolved, State::connect>()) return fail(EINVAL);
   Status sent = send_request(param);
   if (!sent && !move<State::connect, State::route_resolved>()) HW_BUG("cma-connect-left-under-lock");
   return sent;
 }
 
+// The lower id is made for this request; it goes again if that cannot be sent.
 Status Id::send_request(const ConnParam& param) {
-  cm::ReqParam req;
-  PrivateHeader header;
-  {
-    rt::Lock lock(data_mutex_);
-    if (!has_path_) return fail(EINVAL);
-    req.path = path_;
-    req.service_id = service_id(destination_.port);
-    req.qpn = param.qpn.value != 0 ? param.qpn : qpn_;
-    req.srq = param.srq || srq_;
-    header = {.v4 = source_.family == Family::inet,
-              .source_port = source_.port,
-              .source = source_.ip,
-              .destination = destination_.ip};
-  }
-  const auto private_data = with_private_header(header, param.private_data);
-  if (!private_data) return fail(private_data.error());
-  req.private_data = *private_data;
-  req.starting_psn = starting_psn_;
-  req.responder_resources = param.responder_resources;
-  req.initiator_depth = param.initiator_depth;
-  req.flow_control = param.flow_control;
-  req.retry_count = three_bits(param.retry_count);
-  req.rnr_retry_count = three_bits(param.rnr_retry_count);
-  req.remote_cm_response_timeout = req.local_cm_response_timeout = cm_response_timeout;
-  req.max_cm_retries = max_cm_retries;
-  req.ece = param.ece;
-
   const auto created =
       core_.services.connections.create([this](cm::Connection&, const cm::Event& event) { return on_cm_event(event); });
   if (!created) return fail(created.error());
@@ -79,7 +51,7 @@ Status Id::send_request(const ConnParam& param) {
   connection->context = this;
   connection->attach_ledger(record_);
   set_connection(connection);
-  Status sent = connection->send_req(req);
+  Status sent = qp_type_ == QpType::ud ? send_sidr_req(*connection, param) : send_req(*connection, param);
   if (!sent) {
     set_connection(nullptr);
     connection->set_handler([](cm::Connection&, const cm::Event&) { return 0; });
@@ -89,17 +61,75 @@ Status Id::send_request(const ConnParam& param) {
   return sent;
 }
 
+Result<std::vector<std::byte>> Id::private_data_of(const ConnParam& param) const {
+  PrivateHeader header;
+  {
+    rt::Lock lock(data_mutex_);
+    header = {.v4 = source_.family == Family::inet,
+              .source_port = source_.port,
+              .source = source_.ip,
+              .destination = destination_.ip};
+  }
+  const std::size_t user_data_max = qp_type_ == QpType::ud ? sidr_req_user_data_bytes : req_user_data_bytes;
+  return with_private_header(header, param.private_data, user_data_max);
+}
+
+Status Id::send_req(cm::Connection& connection, const ConnParam& param) {
+  const auto private_data = private_data_of(param);
+  if (!private_data) return fail(private_data.error());
+  cm::ReqParam req;
+  {
+    rt::Lock lock(data_mutex_);
+    if (!has_path_) return fail(EINVAL);
+    req.path = path_;
+    req.service_id = service_id(destination_.port);
+    req.qpn = param.qpn.value != 0 ? param.qpn : qpn_;
+    req.srq = param.srq || srq_;
+  }
+  req.private_data = *private_data;
+  req.starting_psn = starting_psn_;
+  req.responder_resources = param.responder_resources;
+  req.initiator_depth = param.initiator_depth;
+  req.flow_control = param.flow_control;
+  req.retry_count = three_bits(param.retry_count);
+  req.rnr_retry_count = three_bits(param.rnr_retry_count);
+  const RequestTiming timing = request_timing();
+  req.remote_cm_response_timeout = req.local_cm_response_timeout = timing.response_timeout;
+  req.max_cm_retries = timing.retries;
+  req.report_unreachable = timing.report_unreachable;
+  req.ece = param.ece;
+  return connection.send_req(req);
+}
+
+Status Id::send_sidr_req(cm::Connection& connection, const ConnParam& param) {
+  const auto private_data = private_data_of(param);
+  if (!private_data) return fail(private_data.error());
+  cm::SidrReqParam req;
+  {
+    rt::Lock lock(data_mutex_);
+    if (!has_path_) return fail(EINVAL);
+    req.path = path_;
+    req.service_id = service_id(destination_.port);
+  }
+  req.private_data = *private_data;
+  const RequestTiming timing = request_timing();
+  req.remote_cm_response_timeout = timing.response_timeout;
+  req.max_cm_retries = timing.retries;
+  req.report_unreachable = timing.report_unreachable;
+  return connection.send_sidr_req(req);
+}
+
 Status Id::accept(const ConnParam* param) {
   handler_mutex_.assert_held();
   Entered entered(contract_, Entry::accept, HW_CALL_SITE);
   if (state() != State::connect) return fail(EINVAL);
-  if (qp_type_ == QpType::ud) return fail(EOPNOTSUPP);
   cm::Connection* const lower = connection();
   if (lower == nullptr) return fail(EINVAL);
-  Status sent = send_response(*lower, param);
+  Status sent = qp_type_ == QpType::ud ? send_sidr_rep(*lower, param != nullptr ? *param : ConnParam{})
+                                       : send_response(*lower, param);
   if (!sent) {
     // The peer must not wait for ever; the error that counts is the first one.
-    static_cast<void>(lower->send_rej(static_cast<std::uint16_t>(cm::RejectReason::consumer_defined), {}, {}));
+    static_cast<void>(refuse(*lower, static_cast<std::uint16_t>(cm::RejectReason::consumer_defined), {}));
   }
   return sent;
 }
@@ -125,11 +155,50 @@ Status Id::send_response(cm::Connection& connection, const ConnParam* param) {
   return connection.send_rep(rep);
 }
 
+// The answer of a UD id: its QP, and the Q_Key that its datagrams must carry [spec 1.10.3].
+Status Id::send_sidr_rep(cm::Connection& connection, const ConnParam& param) {
+  if (param.private_data.size() > sidr_rep_user_data_bytes) return fail(EINVAL);
+  if (param.qkey.value != 0) {
+    if (Status fits = set_qkey(param.qkey); !fits) return fits;
+  }
+  cm::SidrRepParam rep{.status = cm::SidrStatus::success, .qkey = qkey_or_default(), .ece = param.ece};
+  rep.private_data = param.private_data;
+  {
+    rt::Lock lock(data_mutex_);
+    rep.qpn = param.qpn.value != 0 ? param.qpn : qpn_;
+    cm::update(record_.get(), [&](cm::LedgerRecord& r) { r.local_qpn = rep.qpn.value; });
+  }
+  return connection.send_sidr_rep(rep);
+}
+
+Status Id::set_qkey(QKey qkey) {
+  rt::Lock lock(data_mutex_);
+  if (qkey.value == 0 || (qkey_.value != 0 && qkey_ != qkey)) return fail(EINVAL);
+  qkey_ = qkey;
+  return {};
+}
+
+QKey Id::qkey_or_default() {
+  rt::Lock lock(data_mutex_);
+  if (qkey_.value == 0) qkey_ = qkey_default;
+  return qkey_;
+}
+
 Status Id::reject(std::uint16_t reason, std::span<const std::byte> private_data) {
   Entered entered(contract_, Entry::reject, HW_CALL_SITE);
   cm::Connection* const lower = connection();
-  if (lower == nullptr || private_data.size() > rej_user_data_bytes) return fail(EINVAL);
-  return lower->send_rej(reason, {}, private_data);
+  if (lower == nullptr) return fail(EINVAL);
+  return refuse(*lower, reason, private_data);
+}
+
+// A SIDR_REP has no reasons [spec 1.10.5].
+Status Id::refuse(cm::Connection& connection, std::uint16_t reason, std::span<const std::byte> private_data) {
+  if (qp_type_ != QpType::ud) {
+    if (private_data.size() > rej_user_data_bytes) return fail(EINVAL);
+    return connection.send_rej(reason, {}, private_data);
+  }
+  if (private_data.size() > sidr_rep_user_data_bytes) return fail(EINVAL);
+  return connection.send_sidr_rep({.status = cm::SidrStatus::reject, .private_data = private_data});
 }
 
 Status Id::disconnect() {
@@ -150,7 +219,7 @@ Status Id::notify_established() {
   return lower->notify_established();
 }
 
-Result<cm::QpAttributes> Id::qp_attributes(cm::QpTarget target) const {
+Result<cm::QpAttributes> Id::qp_attributes(cm::QpTarget target) {
   cm::Connection* lower = nullptr;
   Options options;
   cm::QpAttributes attributes;
@@ -160,6 +229,7 @@ Result<cm::QpAttributes> Id::qp_attributes(cm::QpTarget target) const {
     lower = connection_;
     options = options_;
   }
+  if (qp_type_ == QpType::ud) attributes.qkey = qkey_or_default();
   if (lower == nullptr || qp_type_ == QpType::ud) return attributes;  // what INIT needs, whatever was asked [spec 1.4]
   const auto from_cm = lower->qp_attributes(target);
   if (!from_cm) return from_cm;

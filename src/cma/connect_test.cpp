@@ -129,6 +129,29 @@ TEST_F(ConnectTest, WorksOverLoopbackAndOwnAddressesAndIpv6) {
   }
 }
 
+// The response timeout of the active side counts for the passive side's REP too.
+TEST_F(ConnectTest, ResponseTimeoutAndRetriesAreTheIdsOwn) {
+  TestId listener(b_);
+  TestId client(a_);
+  listen(listener, address("0.0.0.0", 7471));
+  resolve(client, address("10.0.0.2", 7471));
+  listener.react = [](Id& id, const Event& event) {
+    const ConnParam param = with_qp(0x200);
+    return event.type == connect_request ? -errno_of(id.accept(&param)) : 0;
+  };
+  ASSERT_TRUE(client->set_response_timeout(12));  // 16 ms
+  ASSERT_TRUE(client->set_retries(2));
+  world_.lose = [](const SentMad& mad) { return mad.attribute() == 0x13; };  // REP
+  ASSERT_TRUE(client->connect(with_qp(0x100)));
+  world_.pass(3 * 16ms);
+  EXPECT_EQ(std::ranges::count(world_.sent, 0x13U), 3);
+  EXPECT_EQ(listener.types(), (Types{connect_request, unreachable}));
+  world_.pass(3 * (512ms + 16ms));
+  EXPECT_EQ(std::ranges::count(world_.sent, 0x10U), 3);
+  ASSERT_EQ(client.types(), Types{unreachable});
+  EXPECT_EQ(client.seen[0].status, -ETIMEDOUT);
+}
+
 TEST_F(ConnectTest, LoopbackListenersAreReachableThroughLoopbackOnly) {
   TestId listener(a_);
   TestId client(a_);

@@ -36,8 +36,8 @@ Id::Id(Core& core, PortSpace space, QpType qp_type, std::shared_ptr<const Handle
   core_.count_birth();
 }
 
-Id::Id(Core& core, const Id& listener)
-    : Id(core, listener.port_space_, listener.qp_type_, nullptr, listener.context()) {
+Id::Id(Core& core, const Id& listener, QpType qp_type)
+    : Id(core, listener.port_space_, qp_type, nullptr, listener.context()) {
   state_.store(State::connect);
   write_ledger_state(State::connect);
   Options inherited;
@@ -154,8 +154,8 @@ Route Id::route() const {
   route.source_gid = has_path_ ? path_.local : source_.ip;
   if (has_path_) {
     route.destination_gid = path_.remote;
-  } else if (resolved_) {
-    route.destination_gid = resolved_->destination;
+  } else {
+    route.destination_gid = resolved_ ? resolved_->destination : destination_.ip;
   }
   return route;
 }

@@ -82,11 +82,13 @@ class Id : public DeviceHook {
   Status connect_locked(const ConnParam& param);  // (handler) only there
   Status listen(int backlog);                     // `backlog` is ucm's affair [spec 1.9]
   // (handler), or with the handler_mutex held: an event must not overtake the call; null: accept the response.
+  // A UD id always answers its request, with the default Q_Key unless the parameter has one.
   Status accept(const ConnParam* param);
   Status reject(std::uint16_t reason, std::span<const std::byte> private_data);  // (handler)
   Status disconnect();                                                           // (handler)
   Status notify_established();
-  [[nodiscard]] Result<cm::QpAttributes> qp_attributes(cm::QpTarget target) const;  // rdma_init_qp_attr
+  // rdma_init_qp_attr. A UD id that has no Q_Key yet gets the default one.
+  [[nodiscard]] Result<cm::QpAttributes> qp_attributes(cm::QpTarget target);
   // The program's QP, for the ledger and for messages whose ConnParam names none.
   void set_qp(Qpn qpn, bool srq);
 
@@ -96,6 +98,10 @@ class Id : public DeviceHook {
   Status set_service_type(std::uint8_t tos);
   Status set_ack_timeout(std::uint8_t timeout);
   Status set_min_rnr_timer(std::uint8_t timer);
+  // How the requests of this id wait (Hawser's own): EINVAL above 31 and 15. In any state; connect reads them.
+  Status set_response_timeout(std::uint8_t timeout);
+  Status set_retries(std::uint8_t retries);
+  Status set_report_unreachable(bool report);
 
   // For callers that serialise with handlers (ucm's accept and migrate [spec 2.8]).
   void lock_handler() HW_ACQUIRE(handler_mutex()) { handler_mutex_.lock(); }
@@ -109,12 +115,13 @@ class Id : public DeviceHook {
   struct Options {
     bool reuse_address{};
     std::optional<bool> v6_only;
-    std::optional<std::uint8_t> service_type, ack_timeout, min_rnr_timer;
+    std::optional<std::uint8_t> service_type, ack_timeout, min_rnr_timer, response_timeout, retries;
+    std::optional<bool> report_unreachable;
   };
 
   Id(Core& core, PortSpace space, QpType qp_type, std::shared_ptr<const Handler> handler, void* context);
   // The child of a connection request: born in CONNECT, before anyone can see it [spec 2.6].
-  Id(Core& core, const Id& listener);
+  Id(Core& core, const Id& listener, QpType qp_type);
   ~Id();
 
   // --- state (state.hpp) ---
@@ -159,6 +166,7 @@ class Id : public DeviceHook {
   void on_route();
   int on_cm_event(const cm::Event& event);
   std::optional<Event> translate(const cm::Event& event) HW_REQUIRES(handler_mutex_);
+  Event resolved_service(const cm::Event& event);
 
   // --- steps of the entry points ---
   Status bind(const SocketAddress& source, const SocketAddress& destination);
@@ -169,7 +177,16 @@ class Id : public DeviceHook {
   [[nodiscard]] Result<cm::Path> make_path() const;
   Status connect_under_lock(const ConnParam& param) HW_REQUIRES(handler_mutex_);
   Status send_request(const ConnParam& param) HW_REQUIRES(handler_mutex_);
+  Status send_req(cm::Connection& connection, const ConnParam& param);
+  Status send_sidr_req(cm::Connection& connection, const ConnParam& param);
   Status send_response(cm::Connection& connection, const ConnParam* param);
+  Status send_sidr_rep(cm::Connection& connection, const ConnParam& param);
+  Status refuse(cm::Connection& connection, std::uint16_t reason, std::span<const std::byte> private_data);
+  [[nodiscard]] Result<std::vector<std::byte>> private_data_of(const ConnParam& param) const;
+  [[nodiscard]] RequestTiming request_timing() const;
+  // What datagrams to this id must carry [spec 1.10]. EINVAL: 0, or not the one that it has.
+  Status set_qkey(QKey qkey);
+  QKey qkey_or_default();
   Status start_listening() HW_REQUIRES(handler_mutex_);
   Status become_child(const verbs::DevicePtr& device, ServiceId service, const PrivateHeader& header,
                       cm::Connection& connection, const cm::Event& event) HW_REQUIRES(handler_mutex_);
@@ -217,6 +234,7 @@ class Id : public DeviceHook {
   cm::Connection* connection_ HW_GUARDED_BY(data_mutex_) = nullptr;
   Options options_ HW_GUARDED_BY(data_mutex_);
   Qpn qpn_ HW_GUARDED_BY(data_mutex_);
+  QKey qkey_ HW_GUARDED_BY(data_mutex_);  // of a UD id; 0: none yet
   bool srq_ HW_GUARDED_BY(data_mutex_) = false;
 
   mutable rt::Mutex state_mutex_{rt::LockRank::state};

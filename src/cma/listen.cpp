@@ -13,7 +13,6 @@ namespace hawser::cma {
 // is complete, or none (DESIGN 4, rule 6).
 Status Id::listen(int /*backlog*/) {
   Entered entered(contract_, Entry::listen, HW_CALL_SITE);
-  if (qp_type_ == QpType::ud) return fail(EOPNOTSUPP);  // SIDR
   rt::UniqueLock lock(handler_mutex_);
   if (!move<State::addr_bound, State::listen>()) {
     lock.unlock();

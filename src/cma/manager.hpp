@@ -26,6 +26,7 @@ struct Services {
   cm::Manager& connections;
   PortArbiter& ports;
   cm::Ledger& ledger;
+  RequestTiming timing{};  // of ids that say nothing else
 };
 
 class Manager {

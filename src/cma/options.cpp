@@ -58,6 +58,37 @@ Status Id::set_min_rnr_timer(std::uint8_t timer) {
   return {};
 }
 
+Status Id::set_response_timeout(std::uint8_t timeout) {
+  Entered entered(contract_, Entry::set_option, HW_CALL_SITE);
+  if (timeout > response_timeout_max) return fail(EINVAL);
+  rt::Lock lock(data_mutex_);
+  options_.response_timeout = timeout;
+  return {};
+}
+
+Status Id::set_retries(std::uint8_t retries) {
+  Entered entered(contract_, Entry::set_option, HW_CALL_SITE);
+  if (retries > retries_max) return fail(EINVAL);
+  rt::Lock lock(data_mutex_);
+  options_.retries = retries;
+  return {};
+}
+
+Status Id::set_report_unreachable(bool report) {
+  Entered entered(contract_, Entry::set_option, HW_CALL_SITE);
+  rt::Lock lock(data_mutex_);
+  options_.report_unreachable = report;
+  return {};
+}
+
+RequestTiming Id::request_timing() const {
+  const RequestTiming& standard = core_.services.timing;
+  rt::Lock lock(data_mutex_);
+  return {.response_timeout = options_.response_timeout.value_or(standard.response_timeout),
+          .retries = options_.retries.value_or(standard.retries),
+          .report_unreachable = options_.report_unreachable.value_or(standard.report_unreachable)};
+}
+
 bool Id::v6_only(const SocketAddress& source) const {
   if (source.family == Family::inet) return true;
   {

@@ -54,8 +54,9 @@ Result<PrivateHeader> PrivateHeader::parse(std::span<const std::byte> private_da
   return header;
 }
 
-Result<std::vector<std::byte>> with_private_header(const PrivateHeader& header, std::span<const std::byte> user_data) {
-  if (user_data.size() > req_user_data_bytes) return fail(EINVAL);
+Result<std::vector<std::byte>> with_private_header(const PrivateHeader& header, std::span<const std::byte> user_data,
+                                                   std::size_t user_data_max) {
+  if (user_data.size() > user_data_max) return fail(EINVAL);
   std::vector<std::byte> field(private_header_bytes + user_data.size());
   Wire wire{.version = 0,
             .ip_version = static_cast<std::uint8_t>(header.v4 ? 4 : 6),

@@ -11,7 +11,7 @@ TEST(PrivateHeaderTest, WritesTheFieldsWhereTheKernelReadsThem) {
   const PrivateHeader header{
       .v4 = true, .source_port = 0x1234, .source = IpAddress::v4(0x0A000001), .destination = IpAddress::v4(0x0A000002)};
   const std::vector<std::byte> user{std::byte{0xAA}, std::byte{0xBB}};
-  const auto field = with_private_header(header, user);
+  const auto field = with_private_header(header, user, req_user_data_bytes);
   ASSERT_TRUE(field);
   ASSERT_EQ(field->size(), 38U);
   EXPECT_EQ(at(*field, 0), std::byte{0});
@@ -31,7 +31,7 @@ TEST(PrivateHeaderTest, Ipv6IsCopiedVerbatim) {
                              .source_port = 1,
                              .source = *IpAddress::parse("fd00::1"),
                              .destination = *IpAddress::parse("fd00::2")};
-  const auto field = with_private_header(header, {});
+  const auto field = with_private_header(header, {}, req_user_data_bytes);
   ASSERT_TRUE(field);
   EXPECT_EQ(at(*field, 1), std::byte{0x60});
   EXPECT_EQ(at(*field, 4), std::byte{0xFD});
@@ -39,11 +39,14 @@ TEST(PrivateHeaderTest, Ipv6IsCopiedVerbatim) {
 }
 
 TEST(PrivateHeaderTest, RefusesWhatDoesNotFitOrIsNotOurs) {
-  EXPECT_TRUE(with_private_header({}, std::vector<std::byte>(56)));
-  EXPECT_EQ(errno_of(with_private_header({}, std::vector<std::byte>(57))), EINVAL);
-  EXPECT_EQ(errno_of(with_private_header({}, std::vector<std::byte>(255))), EINVAL) << "[spec 4 #19]";
+  EXPECT_TRUE(with_private_header({}, std::vector<std::byte>(56), req_user_data_bytes));
+  EXPECT_EQ(errno_of(with_private_header({}, std::vector<std::byte>(57), req_user_data_bytes)), EINVAL);
+  EXPECT_EQ(errno_of(with_private_header({}, std::vector<std::byte>(255), req_user_data_bytes)), EINVAL)
+      << "[spec 4 #19]";
+  EXPECT_TRUE(with_private_header({}, std::vector<std::byte>(180), sidr_req_user_data_bytes));
+  EXPECT_EQ(errno_of(with_private_header({}, std::vector<std::byte>(181), sidr_req_user_data_bytes)), EINVAL);
   std::vector<std::byte> field =
-      *with_private_header({.v4 = true, .source_port = 1, .source = {}, .destination = {}}, {});
+      *with_private_header({.v4 = true, .source_port = 1, .source = {}, .destination = {}}, {}, req_user_data_bytes);
   EXPECT_TRUE(PrivateHeader::parse(field));
   EXPECT_EQ(errno_of(PrivateHeader::parse(std::span(field).first(35))), EINVAL);
   field[0] = std::byte{1};

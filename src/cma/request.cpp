@@ -1,4 +1,4 @@
-// A REQ arrives [spec 1.5, 1.7 (last bullet), 1.9 (demux), 2.6].
+// A REQ or SIDR_REQ arrives [spec 1.5, 1.7 (last bullet), 1.9 (demux), 2.6].
 #include <algorithm>
 
 #include "base/probe.hpp"
@@ -10,7 +10,12 @@ namespace {
 
 Event request(const cm::Event& event) {
   Event up{.type = EventType::connect_request};
-  up.conn.private_data = event.private_data.subspan(private_header_bytes);
+  const auto user_data = event.private_data.subspan(private_header_bytes);
+  if (event.kind == cm::EventKind::sidr_req_received) {
+    up.ud.private_data = user_data;
+    return up;
+  }
+  up.conn.private_data = user_data;
   up.conn.responder_resources = event.req.initiator_depth;  // the peer's depth is what we must be ready for [spec 5.7]
   up.conn.initiator_depth = event.req.responder_resources;
   up.conn.flow_control = event.req.flow_control;
@@ -31,11 +36,11 @@ bool answers_for(const SocketAddress& source, bool v6_only, const PrivateHeader&
 
 }  // namespace
 
-// From cm's dispatcher context. The result decides what the peer hears: -ENOMEM nothing (the backlog is full, it may
-// try again), any other error REJ 28 [spec 7 I22].
+// From cm's dispatcher context. The result decides what the peer hears: of a REQ -ENOMEM nothing (the backlog is full,
+// it may try again), any other error REJ 28 [spec 7 I22]; of a SIDR_REQ each error SIDR_REP "reject".
 int Core::on_request(const verbs::DevicePtr& device, ServiceId service, cm::Connection& connection,
                      const cm::Event& event) {
-  if (event.kind != cm::EventKind::req_received) return 0;
+  if (event.kind != cm::EventKind::req_received && event.kind != cm::EventKind::sidr_req_received) return 0;
   const auto header = PrivateHeader::parse(event.private_data);
   if (!header) return -errno_of(header);
   if (const Status reachable = check_reverse_route(device, *header); !reachable) return -errno_of(reachable);
@@ -83,8 +88,9 @@ int Core::deliver_request(Id& listener, const verbs::DevicePtr& device, ServiceI
     HW_PROBE("cma-request-for-claimed");
     return -ECONNABORTED;
   }
-  if (listener.qp_type_ != QpType::rc && listener.qp_type_ != QpType::none) return -EINVAL;
-  Id* const child = new Id(*this, listener);
+  const QpType qp_type = event.kind == cm::EventKind::sidr_req_received ? QpType::ud : QpType::rc;
+  if (listener.qp_type_ != qp_type && listener.qp_type_ != QpType::none) return -EINVAL;
+  Id* const child = new Id(*this, listener, qp_type);
   child->handler_mutex_.lock_nested();
   int result = -errno_of(child->become_child(device, service, header, connection, event));
   if (result == 0) {
@@ -103,7 +109,9 @@ int Core::deliver_request(Id& listener, const verbs::DevicePtr& device, ServiceI
     return result;
   }
   // Only now: a request that is refused for want of room must stay unanswered [spec 1.9].
-  if (child->state() == State::connect) static_cast<void>(connection.prepare_mra(mra_service_timeout));
+  if (child->state() == State::connect && qp_type != QpType::ud) {
+    static_cast<void>(connection.prepare_mra(mra_service_timeout));
+  }
   child->handler_mutex_.unlock();
   return 0;
 }
@@ -123,9 +131,11 @@ Status Id::become_child(const verbs::DevicePtr& device, ServiceId service, const
   destination_.port = header.source_port;
   if (source_.ip.is_link_local()) source_.scope_id = device->interface_index();
   if (destination_.ip.is_link_local()) destination_.scope_id = device->interface_index();
-  path_ = event.req.path;
-  path_.device = device;
-  has_path_ = true;
+  if (qp_type_ != QpType::ud) {  // a SIDR_REQ describes no path
+    path_ = event.req.path;
+    path_.device = device;
+    has_path_ = true;
+  }
   write_ledger_addresses();
   return {};
 }

@@ -81,7 +81,7 @@ struct Subject {
     m.primary.remote_gid = ours.ip;
     m.primary.hop_limit = 64;
     const auto header = with_private_header({.v4 = true, .source_port = 9, .source = theirs.ip, .destination = ours.ip},
-                                            bytes("hello"));
+                                            bytes("hello"), req_user_data_bytes);
     cm::fill(m.private_data, *header);
     return m;
   }

@@ -193,6 +193,7 @@ struct TestId {
     EventType type{};
     int status{};
     Event::Conn conn;  // without private_data
+    UdTarget ud;
     std::string private_data;
     State state{};  // of the id, while the handler ran
     const Id* on{};
@@ -213,8 +214,9 @@ struct TestId {
   Id* operator->() const { return id; }
 
   int handle(Id& on, const Event& event) {
-    Seen now{event.type, event.status, event.conn, {}, on.state(), &on};
+    Seen now{event.type, event.status, event.conn, event.ud.target, {}, on.state(), &on};
     for (const std::byte b : event.conn.private_data) now.private_data += static_cast<char>(b);
+    for (const std::byte b : event.ud.private_data) now.private_data += static_cast<char>(b);
     now.conn.private_data = {};
     seen.push_back(now);
     const int result = react ? react(on, event) : 0;

@@ -71,6 +71,14 @@ struct ConnParam {
   cm::Ece ece;
 };
 
+// How patient a request of ours is [spec 1.12.1, 1.12.3].
+struct RequestTiming {
+  std::uint8_t response_timeout{20};  // of each transmission: 4.096 µs · 2^n
+  std::uint8_t retries{15};           // transmissions after the first
+  bool report_unreachable{};          // ICMP "port unreachable" ends it at once; the kernel lets it time out
+};
+inline constexpr std::uint8_t response_timeout_max = 31, retries_max = 15;
+
 inline constexpr QKey qkey_default{0x01234567};  // of port spaces UDP and IB, and of RoCE groups [spec 1.12]
 
 // Whom a datagram QP may send to: what an address handle is made of, and the QP behind it.

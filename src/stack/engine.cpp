@@ -171,6 +171,7 @@ void Engine::Impl::dispatch(const std::function<bool()>& until) {
   if (outside_ready.exchange(false)) {
     if (sources.agent != nullptr) sources.agent->poll();
     if (sources.network != nullptr) sources.network->poll();
+    if (sources.read_reports) sources.read_reports();
   }
   if (sources.dispatcher.next_deadline() > sources.world.now()) return;
   dispatches.fetch_add(1, std::memory_order_relaxed);
@@ -232,7 +233,7 @@ int Engine::Impl::sleep(Sleeper& me, std::uint8_t roles, int own_fd, bool with_t
   const rt::Time deadline = deadline_of(roles);
   me.plan(deadline);
 
-  boost::container::static_vector<pollfd, 6> descriptors;
+  boost::container::static_vector<pollfd, 7> descriptors;
   descriptors.push_back({me.fd(), POLLIN, 0});
   if (own_fd >= 0) descriptors.push_back({own_fd, POLLIN, 0});
   if (with_takeover_timer) descriptors.push_back({takeover_fd, POLLIN, 0});
@@ -241,6 +242,9 @@ int Engine::Impl::sleep(Sleeper& me, std::uint8_t roles, int own_fd, bool with_t
   if (roles & dispatching) {
     if (sources.agent != nullptr) descriptors.push_back({sources.agent->poll_fd(), POLLIN, 0});
     if (sources.network != nullptr) descriptors.push_back({sources.network->poll_fd(), POLLIN, 0});
+    if (const int reports = sources.report_fd ? sources.report_fd() : -1; reports >= 0) {
+      descriptors.push_back({reports, 0, 0});  // POLLERR is not asked for
+    }
   }
   timespec timeout{};
   const timespec* limit = nullptr;

@@ -37,6 +37,9 @@ class Engine {
     addr::NetworkView* network;       // may be null
     agent::Client* agent;             // may be null
     std::function<void()> publish{};  // shows the process's counters to the agent; one thread at a time calls it
+    // ICMP's reports: where they arrive (-1: none are expected), and who reads them, on the dispatching thread.
+    std::function<int()> report_fd{};
+    std::function<void()> read_reports{};
   };
   explicit Engine(Sources sources);
   ~Engine();  // ends the service thread

@@ -10,37 +10,24 @@
 #include "base/log.hpp"
 #include "runtime/sync.hpp"
 #include "runtime/world.hpp"
+#include "stack/mad_sender.hpp"
+#include "stack/settings.hpp"
 #include "stack/trace.hpp"
 
 namespace hawser::stack {
-namespace {
-
-class GsiSender final : public cm::MadSender {
- public:
-  explicit GsiSender(verbs::Gsi& gsi) : gsi_(gsi) {}
-  Status send(const verbs::MadAddress& to, const verbs::Mad& mad) override {
-    if (log::debug_enabled()) log::debug("to {}: {}", to.remote.text(), describe(mad));
-    return gsi_.send(to, mad);
-  }
-
- private:
-  verbs::Gsi& gsi_;
-};
-
-}  // namespace
-
 // Members in the order of construction: each stands on those above it.
 struct Stack::Impl {
-  Impl(std::unique_ptr<agent::Client> client, std::unique_ptr<addr::NetworkView> view)
+  Impl(std::unique_ptr<agent::Client> client, std::unique_ptr<addr::NetworkView> view, cma::RequestTiming timing)
       : agent(std::move(client)),
         network(std::move(view)),
         devices(agent->host_identity()),
         data_path(world, agent->fabric(), devices, agent->qpns(), roce::RcLimits{}),
         resolver(dispatcher, *network),
-        gsi_sender(data_path.gsi()),
-        connections(dispatcher, gsi_sender, agent->comm_ids()),
-        manager({dispatcher, *network, resolver, devices, connections, agent->ports(), agent->ledger()}),
-        engine({world, dispatcher, data_path, agent->fabric(), network.get(), agent.get(), [this] { publish(); }}) {
+        mad_sender(data_path.gsi(), dispatcher),
+        connections(dispatcher, mad_sender, agent->comm_ids()),
+        manager({dispatcher, *network, resolver, devices, connections, agent->ports(), agent->ledger(), timing}),
+        engine({world, dispatcher, data_path, agent->fabric(), network.get(), agent.get(), [this] { publish(); },
+                [this] { return mad_sender.report_fd(); }, [this] { mad_sender.read_reports(connections); }}) {
     devices.apply(network->interfaces());
     network->set_observer({[this] { devices.apply(network->interfaces()); },
                            [this](const addr::NeighbourChange& change) {
@@ -65,7 +52,7 @@ struct Stack::Impl {
   verbs::DeviceTable devices;
   verbs::DataPath data_path;
   addr::Resolver resolver;
-  GsiSender gsi_sender;
+  MadSender mad_sender;
   cm::Manager connections;
   cma::Manager manager;
   Engine engine;
@@ -75,6 +62,8 @@ Stack::Stack(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Stack::~Stack() = default;
 
 Result<std::unique_ptr<Stack>> Stack::create() {
+  const auto timing = request_timing(process_environment());
+  if (!timing) return std::unexpected(timing.error());
   auto network = addr::NetlinkView::create();
   if (!network) {
     log::error("cannot ask the kernel for its network interfaces (netlink): {}", network.error().message());
@@ -82,7 +71,7 @@ Result<std::unique_ptr<Stack>> Stack::create() {
   }
   auto client = agent::Client::connect({});
   if (!client) return std::unexpected(client.error());
-  return std::unique_ptr<Stack>(new Stack(std::make_unique<Impl>(std::move(*client), std::move(*network))));
+  return std::unique_ptr<Stack>(new Stack(std::make_unique<Impl>(std::move(*client), std::move(*network), *timing)));
 }
 
 rt::World& Stack::world() { return impl_->world; }

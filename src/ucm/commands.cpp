@@ -118,6 +118,9 @@ Status Manager::apply(cma::Id& id, const Option& option) {
     case Option::Kind::reuse_address: return id.set_reuse_address(option.flag);
     case Option::Kind::af_only: return id.set_af_only(option.flag);
     case Option::Kind::ack_timeout: return id.set_ack_timeout(option.byte);
+    case Option::Kind::response_timeout: return id.set_response_timeout(option.byte);
+    case Option::Kind::retries: return id.set_retries(option.byte);
+    case Option::Kind::report_unreachable: return id.set_report_unreachable(option.flag);
     case Option::Kind::path: break;
   }
   // The connection manager tells nothing here, so the event is made up [spec 1.4].

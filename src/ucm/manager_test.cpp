@@ -314,6 +314,14 @@ TEST_F(UcmTest, OptionsHaveTheirLengths) {  // [spec 6.2 no. 14]
   EXPECT_TRUE(ucm_.set_option(*file_, id, 0, 2, four));
   EXPECT_TRUE(ucm_.set_option(*file_, id, 0, 3, one));
   EXPECT_THAT(impl->calls, ElementsAre("tos", "reuse", "af_only", "ack_timeout"));
+  impl->calls.clear();
+  EXPECT_TRUE(ucm_.set_option(*file_, id, 0x4857, 1, one));  // Hawser's own
+  EXPECT_TRUE(ucm_.set_option(*file_, id, 0x4857, 2, one));
+  EXPECT_TRUE(ucm_.set_option(*file_, id, 0x4857, 3, four));
+  EXPECT_THAT(impl->calls, ElementsAre("response_timeout", "retries", "report_unreachable"));
+  EXPECT_EQ(errno_of(ucm_.set_option(*file_, id, 0x4857, 1, four)), EINVAL);
+  EXPECT_EQ(errno_of(ucm_.set_option(*file_, id, 0x4857, 3, one)), EINVAL);
+  EXPECT_EQ(errno_of(ucm_.set_option(*file_, id, 0x4857, 4, one)), ENOSYS);
   EXPECT_EQ(errno_of(ucm_.set_option(*file_, id, 0, 0, four)), EINVAL);
   EXPECT_EQ(errno_of(ucm_.set_option(*file_, id, 0, 1, one)), EINVAL);
   EXPECT_EQ(errno_of(ucm_.set_option(*file_, id, 0, 4, one)), ENOSYS);

@@ -7,9 +7,10 @@
 namespace hawser::ucm {
 namespace {
 
-enum OptionLevel { level_id = 0, level_ib = 1 };
+enum OptionLevel { level_id = 0, level_ib = 1, level_hawser = 0x4857 };  // the last: include/hawser/rdma_options.h
 enum IdOption { id_tos = 0, id_reuse_address = 1, id_af_only = 2, id_ack_timeout = 3 };
 enum IbOption { ib_path = 1 };
+enum HawserOption { hawser_response_timeout = 1, hawser_retries = 2, hawser_report_unreachable = 3 };
 
 // One struct ibv_path_data: 32 bits of flags in host order, 32 reserved, then a path record in network order.
 constexpr std::size_t path_data_size = 72;
@@ -68,6 +69,14 @@ Result<Option> parse_option(int level, int name, std::span<const std::byte> valu
       case id_reuse_address: return flag_option(Option::Kind::reuse_address, value);
       case id_af_only: return flag_option(Option::Kind::af_only, value);
       case id_ack_timeout: return byte_option(Option::Kind::ack_timeout, value);
+      default: return fail(ENOSYS);
+    }
+  }
+  if (level == level_hawser) {
+    switch (name) {
+      case hawser_response_timeout: return byte_option(Option::Kind::response_timeout, value);
+      case hawser_retries: return byte_option(Option::Kind::retries, value);
+      case hawser_report_unreachable: return flag_option(Option::Kind::report_unreachable, value);
       default: return fail(ENOSYS);
     }
   }

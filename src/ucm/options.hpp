@@ -10,10 +10,19 @@
 namespace hawser::ucm {
 
 struct Option {
-  enum class Kind : std::uint8_t { tos, reuse_address, af_only, ack_timeout, path };
+  enum class Kind : std::uint8_t {
+    tos,
+    reuse_address,
+    af_only,
+    ack_timeout,
+    path,
+    response_timeout,
+    retries,
+    report_unreachable,
+  };
   Kind kind{};
-  std::uint8_t byte{};  // tos, ack_timeout
-  bool flag{};          // reuse_address, af_only
+  std::uint8_t byte{};  // tos, ack_timeout, response_timeout, retries
+  bool flag{};          // reuse_address, af_only, report_unreachable
   cm::Path path;        // without its device
 };
 

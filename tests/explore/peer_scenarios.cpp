@@ -1,5 +1,6 @@
 // cma on two hosts, as ucm uses it: handlers tell, the owners' threads act. Both ends answer, refuse, disconnect and
 // destroy as they like, messages are lost, devices go. And ids that share a port.
+#include <array>
 #include <deque>
 #include <optional>
 
@@ -16,6 +17,14 @@ using cma::EventType;
 using rt::explore::Execution;
 
 constexpr std::uint16_t service_port = 7471;
+
+// What the two hosts do with each other.
+struct Kind {
+  cma::PortSpace space;
+  cma::QpType qp_type;
+  [[nodiscard]] bool connects() const { return qp_type == cma::QpType::rc; }
+};
+constexpr Kind connections{cma::PortSpace::tcp, cma::QpType::rc}, datagrams{cma::PortSpace::udp, cma::QpType::ud};
 
 [[nodiscard]] fabric::FaultPlan lose_one_of(Execution& execution, std::size_t count) {
   fabric::FaultPlan plan;
@@ -44,20 +53,24 @@ struct Owned {
   cma::Id* id = nullptr;
 };
 
-void run_client(Execution& execution, Host& host, const IpAddress& server) {
+void run_client(Execution& execution, Host& host, const IpAddress& server, const Kind& kind) {
   Owned own(execution, host);
   own.id = host.manager->create_id(
-      cma::PortSpace::tcp, cma::QpType::rc,
-      [&own](cma::Id& id, const cma::Event& event) { return own.handle(id, event); }, nullptr);
-  const std::size_t steps = execution.choose(5);
-  const auto connected = [&] {
+      kind.space, kind.qp_type, [&own](cma::Id& id, const cma::Event& event) { return own.handle(id, event); },
+      nullptr);
+  const std::size_t steps = execution.choose(kind.connects() ? 5 : 3);
+  const auto asked = [&] {
     if (!own.id->resolve_addr(nullptr, socket_address(server, service_port), 1s)) return false;
     if (own.events.take() != EventType::addr_resolved || !own.id->resolve_route(1s)) return false;
-    if (own.events.take() != EventType::route_resolved || !own.id->connect(with_qp(0x100))) return false;
-    // An answer, or UNREACHABLE: something comes, or the run ends with a lost wake-up.
-    return steps >= 1 && own.events.take() == EventType::connect_response;
+    return own.events.take() == EventType::route_resolved && own.id->connect(with_qp(0x100)) && steps >= 1;
   };
-  if (connected()) {
+  // An answer, or UNREACHABLE: something comes, or the run ends with a lost wake-up.
+  const bool connected = asked() && own.events.take() == EventType::connect_response;
+  if (steps == 2 && !kind.connects() && own.id->state() == cma::State::connect) {
+    const auto more = own.events.take(execution.world().now() + 100s);
+    execution.check(!more || *more == EventType::device_removal, "a second answer");
+  }
+  if (connected) {
     if (steps == 2 || steps == 3) (void)own.id->disconnect();
     if (steps == 3) (void)own.events.take();  // DISCONNECTED, whoever was first
     if (steps == 4) (void)own.events.take(execution.world().now() + 30s);
@@ -67,12 +80,13 @@ void run_client(Execution& execution, Host& host, const IpAddress& server) {
 
 class Server {
  public:
-  Server(Execution& execution, Host& host) : execution_(execution), host_(host), listener_(execution, host) {}
+  Server(Execution& execution, Host& host, const Kind& kind)
+      : execution_(execution), host_(host), kind_(kind), listener_(execution, host) {}
 
-  // The whole life of a server that serves one connection.
+  // The whole life of a server that serves one request.
   void run() {
     listener_.id = host_.manager->create_id(
-        cma::PortSpace::tcp, cma::QpType::rc,
+        kind_.space, kind_.qp_type,
         [this](cma::Id& id, const cma::Event& event) {
           if (event.type != EventType::connect_request) return listener_.handle(id, event);
           return on_request(id);
@@ -82,6 +96,7 @@ class Server {
       if (Owned* child = requests_.take(execution_.world().now() + 60s).value_or(nullptr)) serve(*child);
     }
     listener_.destroy();
+    execution_.check(kind_.connects() || children_.size() <= 1, "a repeated question made a second id");
     for (Owned& child : children_) {
       if (child.id != nullptr) child.destroy();
     }
@@ -115,6 +130,7 @@ class Server {
 
   Execution& execution_;
   Host& host_;
+  const Kind& kind_;
   Owned listener_;
   Mailbox<Owned*> requests_;
   std::deque<Owned> children_;
@@ -123,7 +139,7 @@ class Server {
 
 enum class Removal : std::uint8_t { none, client, server };
 
-void connect_both_ends(Execution& execution, Removal removal) {
+void connect_both_ends(Execution& execution, const Kind& kind, Removal removal) {
   fabric::SimNetwork network(execution.world());
   Host client_host(execution, network, 1, lose_one_of(execution, 4));
   Host server_host(execution, network, 2, lose_one_of(execution, 3));
@@ -133,9 +149,10 @@ void connect_both_ends(Execution& execution, Removal removal) {
   });
   client_host.service.start();
   server_host.service.start();
-  Server server(execution, server_host);
+  Server server(execution, server_host, kind);
   const auto server_fiber = execution.spawn("server", [&] { server.run(); });
-  const auto client_fiber = execution.spawn("client", [&] { run_client(execution, client_host, server_host.address); });
+  const auto client_fiber =
+      execution.spawn("client", [&] { run_client(execution, client_host, server_host.address, kind); });
   if (removal == Removal::client) client_host.view.set_interfaces({});
   if (removal == Removal::server) server_host.view.set_interfaces({});
   execution.join(client_fiber);
@@ -150,10 +167,15 @@ void connect_both_ends(Execution& execution, Removal removal) {
   server_host.service.stop();
 }
 
-void both_ends(Execution& execution) { connect_both_ends(execution, Removal::none); }
+void both_ends(Execution& execution) { connect_both_ends(execution, connections, Removal::none); }
 
 void device_goes(Execution& execution) {
-  connect_both_ends(execution, execution.choose(2) == 0 ? Removal::client : Removal::server);
+  connect_both_ends(execution, connections, execution.choose(2) == 0 ? Removal::client : Removal::server);
+}
+
+void datagrams_both_ends(Execution& execution) {
+  constexpr std::array removals{Removal::none, Removal::client, Removal::server};
+  connect_both_ends(execution, datagrams, removals[execution.choose(removals.size())]);
 }
 
 // A wildcard listener, while devices go and come: afterwards it listens on what is there, and on nothing else.
@@ -231,6 +253,11 @@ std::vector<Planned> peer_scenarios() {
                     .probes = {"cma-removal-of-claimed"},
                     .body = device_goes},
        .plans = {{"pct:3", 2500}, {"random", 2000}}},
+      {.scenario = {.name = "cma-datagrams-both-ends",
+                    .about = "a service is resolved, refused, or nobody answers, over a lossy network",
+                    .probes = {"cm-repeated-sidr-req-answered"},
+                    .body = datagrams_both_ends},
+       .plans = {{"pct:3", 2500}, {"random", 2000}, {"random,eager", 500}}},
       {.scenario = {.name = "cma-wildcard-listener",
                     .about = "listen() on every device while devices go and come [spec 1.9]",
                     .probes = {},

@@ -10,7 +10,31 @@ namespace {
 
 rdma_cm_event_type public_type(cma::EventType type) { return static_cast<rdma_cm_event_type>(type); }
 
-void fill_connection(const ucm::EventRecord& record, CmEvent& event) {
+// How datagrams reach the other side, as ibv_create_ah() takes it.
+void fill_datagram(const CmId& id, const ucm::EventRecord& record, CmEvent& event) {
+  event.private_data = record.private_data;
+  const auto data = event.private_data.view();
+  rdma_ud_param& param = event.pub.param.ud;
+  param.private_data = data.empty() ? nullptr : data.data();
+  param.private_data_len = static_cast<std::uint8_t>(std::min<std::size_t>(data.size(), 0xFF));
+  if (record.ud.qpn.value == 0) return;
+  param.qp_num = record.ud.qpn.value;
+  param.qkey = record.ud.qkey.value;
+  ibv_ah_attr& address = param.ah_attr;
+  std::ranges::copy(record.ud.remote.bytes, address.grh.dgid.raw);
+  address.is_global = 1;
+  address.grh.flow_label = record.ud.flow_label;
+  address.grh.hop_limit = record.ud.hop_limit;
+  address.grh.traffic_class = record.ud.traffic_class;
+  if (id.device != nullptr) {
+    address.grh.sgid_index = static_cast<std::uint8_t>(id.device->device->gid_index(record.ud.local).value_or(0));
+  }
+  address.sl = record.ud.sl;
+  address.port_num = id.pub.port_num;
+}
+
+void fill_connection(const CmId& id, const ucm::EventRecord& record, CmEvent& event) {
+  if (id.pub.qp_type == IBV_QPT_UD) return fill_datagram(id, record, event);
   event.private_data = record.private_data;
   const auto data = event.private_data.view();
   rdma_conn_param& param = event.pub.param.conn;
@@ -57,7 +81,7 @@ std::shared_ptr<CmId> make_child(const Call& listener, const ucm::EventRecord& r
 
 // With a QP on the id the library answers the REP itself; without, the program does with rdma_establish.
 void on_response(const Call& call, const ucm::EventRecord& record, CmEvent& event) {
-  fill_connection(record, event);
+  fill_connection(*call.id, record, event);
   call.id->remote_ece = record.ece;
   if (call.id->pub.qp == nullptr) return;
   int error = qp_to_rtr_and_rts(call, RDMA_MAX_RESP_RES, RDMA_MAX_INIT_DEPTH);
@@ -90,21 +114,21 @@ bool prepare(const Call& call, const ucm::EventRecord& record, CmEvent& event) {
       if (child == nullptr) return false;
       event.pub.id = &child->pub;
       event.pub.listen_id = &call.id->pub;
-      fill_connection(record, event);
+      fill_connection(*child, record, event);
       return true;
     }
     case cma::EventType::connect_response: on_response(call, record, event); return true;
-    case cma::EventType::established: fill_connection(record, event); return true;
+    case cma::EventType::established: fill_connection(*call.id, record, event); return true;
     case cma::EventType::rejected:
       if (call.id->connect_error) return false;
-      fill_connection(record, event);
+      fill_connection(*call.id, record, event);
       (void)qp_to_error(*call.id);
       return true;
     case cma::EventType::disconnected:
       if (call.id->connect_error) return false;
-      fill_connection(record, event);
+      fill_connection(*call.id, record, event);
       return true;
-    default: return true;
+    default: fill_connection(*call.id, record, event); return true;
   }
 }
 

@@ -26,7 +26,7 @@ int init_mask(const CmId& id, const cm::QpAttributes& from, ibv_qp_attr& to) {
   to.pkey_index = 0;
   to.port_num = id.pub.port_num;
   if (id.pub.qp_type == IBV_QPT_UD) {
-    to.qkey = RDMA_UDP_QKEY;
+    to.qkey = from.qkey.value;
     return IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT | IBV_QP_QKEY;
   }
   to.qp_access_flags = IBV_ACCESS_REMOTE_WRITE;

@@ -54,6 +54,9 @@ class Id {
   Status set_af_only(bool) { return enter("af_only"); }
   Status set_service_type(std::uint8_t) { return enter("tos"); }
   Status set_ack_timeout(std::uint8_t) { return enter("ack_timeout"); }
+  Status set_response_timeout(std::uint8_t) { return enter("response_timeout"); }
+  Status set_retries(std::uint8_t) { return enter("retries"); }
+  Status set_report_unreachable(bool) { return enter("report_unreachable"); }
   void lock_handler() HW_ACQUIRE(handler_mutex()) { handler_mutex_.lock(); }
   void unlock_handler() HW_RELEASE(handler_mutex()) { handler_mutex_.unlock(); }
   [[nodiscard]] rt::Mutex& handler_mutex() const HW_RETURN_CAPABILITY(handler_mutex_) { return handler_mutex_; }

@@ -1,0 +1,41 @@
+// How the connection manager's MADs leave a process: through QP 1, and those whose sender wants to hear of "port
+// unreachable" through a socket of their own.
+#pragma once
+
+#include <atomic>
+#include <memory>
+
+#include "cm/manager.hpp"
+#include "fabric/reporting_socket_posix.hpp"
+#include "runtime/dispatcher.hpp"
+#include "runtime/sync.hpp"
+#include "verbs/gsi.hpp"
+
+namespace hawser::stack {
+
+// Thread-safe.
+class MadSender final : public cm::MadSender {
+ public:
+  MadSender(verbs::Gsi& gsi, rt::Dispatcher& dispatcher) : gsi_(gsi), dispatcher_(dispatcher) {}
+  ~MadSender() override { dispatcher_.cancel_sync(wake_); }
+
+  Status send(const verbs::MadAddress& to, const verbs::Mad& mad) override;
+  Status send_reporting(const verbs::MadAddress& to, const verbs::Mad& mad) override;
+
+  // Readable (POLLERR) while there are reports; -1 until the first send_reporting().
+  [[nodiscard]] int report_fd() const;
+  void read_reports(cm::Manager& connections);  // one caller at a time
+
+ private:
+  fabric::ReportingSocket* reporting();
+
+  verbs::Gsi& gsi_;
+  rt::Dispatcher& dispatcher_;
+  rt::Work wake_{[] {}};  // whoever sleeps must look at the new descriptor too
+  rt::Mutex opening_{rt::LockRank::fabric};
+  std::unique_ptr<fabric::ReportingSocket> socket_ HW_GUARDED_BY(opening_);
+  bool failed_ HW_GUARDED_BY(opening_) = false;
+  std::atomic<fabric::ReportingSocket*> opened_{nullptr};
+};
+
+}  // namespace hawser::stack
