@@ -17,7 +17,8 @@ RULE = re.compile(r"^(?:- |\| )\*\*(?P<name>\d[^*]*)\*\*", re.M)
 HEADING = re.compile(r"^#{1,3} (?P<name>\d+(?:\.\d+)*)\.? ", re.M)
 KINDS = ("not RoCE", "kernel only", "by construction", "open")
 MARK = re.compile(rf"\*\((?P<kind>{'|'.join(KINDS)}): (?P<reason>[^)]+)\)\*")
-CITATION = re.compile(r"\[spec (?P<items>[^\]\n]+)\]")
+CITATION = re.compile(r"\[spec\s+(?P<items>[^\]]{1,300})\]")
+COMMENT_GOES_ON = re.compile(r"\n[ \t]*(?://|#|\*)?[ \t]*")  # a citation may be broken across lines
 ITEM = re.compile(r"(?P<section>\d+(?:\.\d+)*)?(?: ?(?P<what>#\d+|I\d+|[A-Z]))?")
 NUMBERED = re.compile(r"(?P<stem>.*?)(?P<number>\d+)")
 FOLDERS = ("src", "include", "tests", "examples", "bench", "tools", "docs")
@@ -96,18 +97,19 @@ def check(root):
         if relative.as_posix() in own or not path.is_file():
             continue
         counts = None if relative.parts[0] in ("docs", "tools") else cited["test" if is_test(relative) else "code"]
-        for line, text in enumerate(path.read_text(encoding="utf-8", errors="replace").split("\n"), 1):
-            for citation in CITATION.finditer(text):
-                for item, names in names_of(citation.group("items")):
-                    if names is None:
-                        violations.append((relative, line, f"'{item}' is no citation"))
-                        continue
-                    for name in names:
-                        if name in specification.rules:
-                            if counts is not None:
-                                counts.add(name)
-                        elif name not in specification.sections:
-                            violations.append((relative, line, f"the specification has no rule {name}"))
+        text = COMMENT_GOES_ON.sub("\n", path.read_text(encoding="utf-8", errors="replace"))
+        for citation in CITATION.finditer(text):
+            line = text.count("\n", 0, citation.start()) + 1
+            for item, names in names_of(" ".join(citation.group("items").split())):
+                if names is None:
+                    violations.append((relative, line, f"'{item}' is no citation"))
+                    continue
+                for name in names:
+                    if name in specification.rules:
+                        if counts is not None:
+                            counts.add(name)
+                    elif name not in specification.sections:
+                        violations.append((relative, line, f"the specification has no rule {name}"))
     for name, line in specification.rules.items():
         if name in specification.excused:
             continue

@@ -56,6 +56,9 @@ class SpecCheckTest(unittest.TestCase):
     def test_a_section_counts_for_no_rule(self):
         self.assertIn("no code cites rule 1.1.1", self.messages(code="[spec 1.1] [spec 1.2 I1, 4 #1, #2]"))
 
+    def test_a_citation_may_be_broken_across_lines(self):
+        self.assertEqual(self.messages(code="[spec 1.1.1,\n  //   1.1.2, 1.2\n// I1, 4 #1,\n// #2]"), [])
+
     def test_a_citation_of_nothing(self):
         self.assertEqual(self.messages(code=ALL + " [spec 1.1.9]"), ["the specification has no rule 1.1.9"])
         self.assertEqual(self.messages(test=ALL + " [spec 4 #1-#4]"),
