@@ -25,6 +25,7 @@ void answer_stale(Core& core, Answered answered, std::uint64_t tid, CommId their
   if (const auto old = core.tables.find_remote_qpn(their_qpn, their_guid)) static_cast<void>(old->send_dreq({}));
 }
 
+// [spec 5.6.10]
 void answer_drep(Core& core, const MadHeader& header, const Dreq& dreq, const verbs::MadAddress& to) {
   const Drep drep{.local_comm_id = dreq.remote_comm_id, .remote_comm_id = dreq.local_comm_id};
   core.counters.unmatched.count();

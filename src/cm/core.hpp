@@ -16,7 +16,7 @@ namespace hawser::cm {
 struct Core {
   Core(rt::Dispatcher& dispatcher, MadSender& sender, CommIdSpace& ids, const Limits& limits);
 
-  // TID of a request of ours: the high half says which Manager, the low half which connection [spec 5.2].
+  // TID of a request of ours: the high half says which Manager, the low half which connection [spec 5.2.3].
   [[nodiscard]] std::uint64_t tid(CommId local) const { return std::uint64_t{tid_high} << 32 | local.value; }
 
   rt::Dispatcher& dispatcher;

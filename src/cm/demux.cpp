@@ -63,7 +63,7 @@ struct Router {
     if (const auto endpoint = find(rep.request_id)) endpoint->on_sidr_rep(header, rep);
   }
 
-  // Alternate paths do not exist on RoCE [spec 5.4].
+  // Alternate paths do not exist on RoCE [spec 5.4.7, 5.8.3].
   void operator()(const Lap&) const { core.counters.unmatched.count(); }
   void operator()(const Apr&) const { core.counters.unmatched.count(); }
 };

@@ -1,4 +1,5 @@
 // From a MAD to the connection that it means: the "lookup key" column of [spec 5.5]. Runs on the dispatcher.
+// [spec 5.5.9, 5.5.10, 5.5.15, 4 #51, #52]
 #pragma once
 
 #include "cm/core.hpp"

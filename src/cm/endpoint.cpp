@@ -88,7 +88,7 @@ void Endpoint::become_idle() {
   become(State::idle);
 }
 
-// The peer's tables forget us at once, so that it may connect again; our id stays taken [spec 5.6].
+// The peer's tables forget us at once, so that it may connect again; our id stays taken [spec 5.6.5, 5.6.6].
 void Endpoint::enter_timewait() {
   cancel_request();
   leave_tables();
@@ -96,6 +96,7 @@ void Endpoint::enter_timewait() {
   become(State::timewait);
 }
 
+// [spec 5.5.12]
 Status Endpoint::notify_established() {
   {
     rt::Lock lock(mutex_);
@@ -109,6 +110,7 @@ Status Endpoint::notify_established() {
   return {};
 }
 
+// [spec 5.7.5, 5.7.6, 5.9.1-5.9.3]
 Result<QpAttributes> Endpoint::qp_attributes(QpTarget target) const {
   rt::Lock lock(mutex_);
   switch (state_) {  // [spec 5.9]

@@ -128,6 +128,7 @@ class Endpoint : public std::enable_shared_from_this<Endpoint> {
 
   Path path_ HW_GUARDED_BY(mutex_);
   verbs::MadAddress address_ HW_GUARDED_BY(mutex_);
+  // [spec 5.5.10]
   CommId remote_id_ HW_GUARDED_BY(mutex_);  // 0 on the active side until the REP [spec 5.6]; of a SIDR_REQ its id
   Guid remote_guid_ HW_GUARDED_BY(mutex_);
   Qpn local_qpn_ HW_GUARDED_BY(mutex_), remote_qpn_ HW_GUARDED_BY(mutex_);

@@ -38,6 +38,7 @@ Event failure(EventKind kind, int error) {
 
 }  // namespace
 
+// [spec 5.7.2-5.7.4, 1.12.4]
 void Endpoint::become_req_rcvd(const MadHeader& header, const Req& req, const Path& path) {
   rt::Lock lock(mutex_);
   path_ = path;
@@ -69,7 +70,7 @@ void Endpoint::send_mra(Answered answered, const verbs::MadAddress& to) {
   static_cast<void>(core_.sender.send(to, encode({.tid = answer_tid_}, mra)));
 }
 
-// In every other state the peer's REP or its silence is answer enough.
+// In every other state the peer's REP or its silence is answer enough [spec 5.6.2, 4 #52].
 void Endpoint::on_duplicate_req(const verbs::MadAddress& from) {
   core_.counters.duplicates.count();
   rt::Lock lock(mutex_);
@@ -94,6 +95,7 @@ void Endpoint::on_rep(const MadHeader& header, const Rep& rep, const verbs::MadA
   }
 }
 
+// [spec 5.5.10, 5.6.4, 5.7.3-5.7.5, 1.12.8]
 Endpoint::RepOutcome Endpoint::take_rep(const MadHeader& header, const Rep& rep, const verbs::MadAddress& from) {
   if (state_ != State::req_sent && state_ != State::mra_req_rcvd) {
     on_duplicate_rep(rep, from);
@@ -120,6 +122,7 @@ Endpoint::RepOutcome Endpoint::take_rep(const MadHeader& header, const Rep& rep,
   return RepOutcome::accepted;
 }
 
+// [spec 5.6.3]
 void Endpoint::on_duplicate_rep(const Rep& rep, const verbs::MadAddress& from) {
   if (!active_ || rep.local_comm_id != remote_id_) {
     core_.counters.unmatched.count();
@@ -134,6 +137,7 @@ void Endpoint::on_duplicate_rep(const Rep& rep, const verbs::MadAddress& from) {
   }
 }
 
+// [spec 5.5.11]
 void Endpoint::on_rtu(const Rtu& rtu) {
   {
     rt::Lock lock(mutex_);
@@ -151,6 +155,7 @@ void Endpoint::on_rtu(const Rtu& rtu) {
   deliver(make_event(EventKind::rtu_received, rtu.private_data));
 }
 
+// [spec 5.5.9]
 void Endpoint::on_mra(const Mra& mra) {
   {
     rt::Lock lock(mutex_);
@@ -192,6 +197,7 @@ void Endpoint::on_rej(const Rej& rej) {
   deliver(event);
 }
 
+// [spec 5.5.15, 4 #54]
 bool Endpoint::take_rej(const Rej& rej) {
   const bool by_guid = rej.reason == static_cast<std::uint16_t>(RejectReason::timeout);  // found by their id and GUID
   const CommId expected = !by_guid && rej.answered == Answered::req ? CommId{} : rej.local_comm_id;
@@ -228,6 +234,7 @@ void Endpoint::on_dreq(const MadHeader& header, const Dreq& dreq, const verbs::M
   deliver(make_event(EventKind::dreq_received, dreq.private_data));
 }
 
+// [spec 5.5.13, 5.6.10, 5.7.7, 4 #57]
 bool Endpoint::take_dreq(const MadHeader& header, const Dreq& dreq, const verbs::MadAddress& from) {
   if (dreq.remote_qpn != local_qpn_) {
     core_.counters.unmatched.count();
@@ -253,6 +260,7 @@ bool Endpoint::take_dreq(const MadHeader& header, const Dreq& dreq, const verbs:
   }
 }
 
+// [spec 5.5.14]
 void Endpoint::on_drep(const Drep& drep) {
   {
     rt::Lock lock(mutex_);
@@ -265,7 +273,7 @@ void Endpoint::on_drep(const Drep& drep) {
   deliver(make_event(EventKind::drep_received, drep.private_data));
 }
 
-// The request that expired counts only if it is still the one that we wait for [spec 5.6].
+// The request that expired counts only if it is still the one that we wait for [spec 5.5.16-5.5.18, 5.6.8, 5.5.19].
 void Endpoint::on_request_expired(RequestToken token) {
   std::optional<EventKind> kind;
   {
@@ -304,6 +312,7 @@ std::optional<EventKind> Endpoint::give_up() {
   }
 }
 
+// [spec 5.5.20]
 void Endpoint::on_timewait_over(Qpn remote_qpn) {
   {
     rt::Lock lock(mutex_);

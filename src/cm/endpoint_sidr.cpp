@@ -6,6 +6,7 @@
 
 namespace hawser::cm {
 
+// [spec 5.5.1]
 Status Endpoint::send_sidr_req(const SidrReqParam& param) {
   SidrReq req;
   if (param.path.device == nullptr || param.private_data.size() > req.private_data.size()) return fail(EINVAL);

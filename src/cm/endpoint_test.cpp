@@ -1,5 +1,5 @@
 // The whole of the table of [spec 5.5]: state × input, compared with the table below, which was transcribed from the
-// specification by hand.
+// specification by hand [spec 4 #53, 5.4.7, 5.6.2, 5.6.3, 5.6.10].
 #include "cm/endpoint.hpp"
 
 #include <gtest/gtest.h>
@@ -245,6 +245,7 @@ std::string outcome(Script& s, const std::string& state, const Status& status) {
   return next + " | " + result + " | " + (events.empty() ? "-" : events) + " | " + s.sent();
 }
 
+// [spec 1.10.4, 5.5.1-5.5.7, 5.5.9-5.5.18, 5.5.20-5.5.21, 4 #54, #59]
 TEST(Endpoint, EveryStateAnswersEveryInputAsTheSpecificationSays) {
   unsigned compared = 0;
   for (const Row& row : table) {
@@ -266,7 +267,7 @@ TEST(Endpoint, EveryStateAnswersEveryInputAsTheSpecificationSays) {
   std::printf("[ table    ] %u cells compared\n", compared);
 }
 
-// [spec 5.5 destroy]: a handler that returns ≠ 0 ends its connection as destroy does, in every state that has an event.
+// [spec 5.5.21]: a handler that returns ≠ 0 ends its connection as destroy does, in every state that has an event.
 TEST(Endpoint, AHandlerThatFailsEndsItsConnection) {
   struct Case {
     std::string state, input, sent;
@@ -334,7 +335,7 @@ TEST(Endpoint, PrivateDataThatDoesNotFitIsRefused) {
   EXPECT_EQ(a.connection->state(), State::dreq_rcvd);
 }
 
-// [spec 5.7, 5.9]
+// [spec 5.7.1, 5.7.3-5.7.6, 5.9.1-5.9.3]
 TEST(Endpoint, QpAttributesFollowTheMessages) {
   Script a;
   a.create();

@@ -34,7 +34,7 @@ verbs::Mad mutated(Script& s, std::mt19937_64& random) {
   return mad;
 }
 
-TEST(Hostile, MutatedMadsLeaveNothingBehind) {
+TEST(Hostile, MutatedMadsLeaveNothingBehind) {  // [spec 5.8.3]
   const std::uint64_t seed = std::random_device{}();
   SCOPED_TRACE(testing::Message() << "seed " << seed);
   std::mt19937_64 random(seed);
@@ -77,7 +77,7 @@ TEST(Hostile, NoiseIsCounted) {
   EXPECT_TRUE(s.us.sent.empty()) << "no answer to noise";
 }
 
-// [spec 5.5]: a DREQ for nobody gets a DREP, so that its sender need not wait.
+// [spec 5.5.13, 5.8.2]: a DREQ for nobody gets a DREP, so that its sender need not wait.
 TEST(Hostile, ADreqForNobodyIsAnswered) {
   Script s;
   Dreq dreq{.local_comm_id = CommId(1), .remote_comm_id = CommId(2), .remote_qpn = Qpn(3)};

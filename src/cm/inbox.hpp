@@ -1,5 +1,6 @@
 // What has arrived and waits for the dispatcher: MADs (bounded, dropped when full as a socket buffer would) and notes
 // of established connections. Thread-safe; filled in data-path context, so it only queues (DESIGN 1).
+// [spec 5.8.1, 2.3.2]
 #pragma once
 
 #include <cstddef>

@@ -13,7 +13,7 @@ struct Refusal {
   std::vector<std::byte> additional_info;
 };
 
-// REJ "invalid GID" says which GID would have been right.
+// REJ "invalid GID" says which GID would have been right [spec 5.4.11].
 Refusal invalid_gid(RejectReason reason, const verbs::Device& device) {
   Refusal refusal{reason, {}};
   if (const auto gid = device.gid(0)) {
@@ -31,7 +31,7 @@ std::optional<Refusal> check(const verbs::Device& device, const Req& req) {
   if (!is_path_to(device, req.primary)) return invalid_gid(RejectReason::invalid_gid, device);
   const bool has_alternate = req.alternate.local_lid != 0;
   if (has_alternate && !is_path_to(device, req.alternate)) return invalid_gid(RejectReason::invalid_alt_gid, device);
-  // What would not fit through our interface is refused now, not lost later.
+  // What would not fit through our interface is refused now, not lost later [spec 5.7.2].
   const bool fits = req.path_mtu >= static_cast<std::uint8_t>(Mtu::mtu_256) &&
                     req.path_mtu <= static_cast<std::uint8_t>(device.active_mtu());
   if (!fits) return Refusal{RejectReason::invalid_mtu, {}};
@@ -94,6 +94,7 @@ std::optional<int> offer(const std::vector<Listeners::Ref>& listeners, Endpoint&
   return result;
 }
 
+// [spec 5.5.8, 5.6.2, 5.6.4, 5.6.9, 7 I22, 4 #63]
 void process_req(Core& core, const Inbox::Arrival& arrival, const MadHeader& header, const Req& req) {
   core.counters.req_received.count();
   if (const auto known = core.tables.find_remote_id(req.local_comm_id, req.local_ca_guid)) {

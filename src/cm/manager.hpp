@@ -58,7 +58,7 @@ class Manager {
   ~Manager();  // every connection must be destroyed; those in timewait end with it
 
   [[nodiscard]] Result<Connection*> create(Handler handler);
-  // Ends a connection as [spec 5.5, row destroy] says (REJ, DREQ, … where the state demands it), waits until its
+  // Ends a connection as [spec 5.5.21] says (REJ, DREQ, … where the state demands it), waits until its
   // handler is not running, frees it. Must not be called from that connection's own handler (return ≠ 0 there) nor with
   // a handler_mutex held. `reason` is the errno that a handler gave, 0 otherwise.
   void destroy(Connection* connection, int reason = 0);

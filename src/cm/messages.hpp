@@ -1,5 +1,6 @@
 // The messages of the IB connection manager as they stand in a 256-byte MAD [spec 5.2, 5.3, 5.4]. Pure data and pure
 // functions. Each message is described once; decode and encode are that description read in two directions.
+// [spec 5.2.4, 5.2.5]
 #pragma once
 
 #include <array>
@@ -16,6 +17,7 @@
 
 namespace hawser::cm {
 
+// [spec 5.2.2]
 enum class Attribute : std::uint16_t {
   req = 0x0010,
   mra = 0x0011,
@@ -71,6 +73,7 @@ struct PathFields {
   }
 };
 
+// [spec 5.3.1, 5.3.3]
 struct Req {
   static constexpr Attribute attribute = Attribute::req;
   CommId local_comm_id;
@@ -131,6 +134,7 @@ struct Req {
   }
 };
 
+// [spec 5.4.1]
 struct Mra {
   static constexpr Attribute attribute = Attribute::mra;
   CommId local_comm_id, remote_comm_id;
@@ -149,6 +153,7 @@ struct Mra {
   }
 };
 
+// [spec 5.4.2]
 struct Rej {
   static constexpr Attribute attribute = Attribute::rej;
   CommId local_comm_id, remote_comm_id;
@@ -171,6 +176,7 @@ struct Rej {
   }
 };
 
+// [spec 5.4.3]
 struct Rep {
   static constexpr Attribute attribute = Attribute::rep;
   CommId local_comm_id, remote_comm_id;
@@ -219,6 +225,7 @@ struct Rep {
   }
 };
 
+// [spec 5.4.4]
 struct Rtu {
   static constexpr Attribute attribute = Attribute::rtu;
   CommId local_comm_id, remote_comm_id;
@@ -233,6 +240,7 @@ struct Rtu {
   }
 };
 
+// [spec 5.4.5]
 struct Dreq {
   static constexpr Attribute attribute = Attribute::dreq;
   CommId local_comm_id, remote_comm_id;
@@ -249,6 +257,7 @@ struct Dreq {
   }
 };
 
+// [spec 5.4.6]
 struct Drep {
   static constexpr Attribute attribute = Attribute::drep;
   CommId local_comm_id, remote_comm_id;
@@ -263,6 +272,7 @@ struct Drep {
   }
 };
 
+// [spec 5.4.7]
 struct Lap {
   static constexpr Attribute attribute = Attribute::lap;
   CommId local_comm_id, remote_comm_id;
@@ -317,6 +327,7 @@ struct Apr {
   }
 };
 
+// [spec 5.4.8]
 struct SidrReq {
   static constexpr Attribute attribute = Attribute::sidr_req;
   CommId request_id;
@@ -334,6 +345,7 @@ struct SidrReq {
   }
 };
 
+// [spec 5.4.9]
 struct SidrRep {
   static constexpr Attribute attribute = Attribute::sidr_rep;
   CommId request_id;

@@ -44,7 +44,7 @@ struct Pair {
   }
 };
 
-TEST(Sidr, AQuestionAndItsAnswer) {
+TEST(Sidr, AQuestionAndItsAnswer) {  // [spec 5.5.22-5.5.24]
   Pair pair;
   pair.listen();
   const std::array question{std::byte{7}, std::byte{8}};
@@ -87,7 +87,7 @@ TEST(Sidr, AQuestionAndItsAnswer) {
   EXPECT_EQ(sent.header.tid & 0xFFFFFFFF, pair.active.connection->local_id().value);
 }
 
-TEST(Sidr, NobodyListens) {  // [spec 5.5.22]
+TEST(Sidr, NobodyListens) {  // [spec 5.5.22, 5.4.10]
   Pair pair;
   ASSERT_TRUE(pair.ask());
   pair.net.run();
@@ -101,7 +101,7 @@ TEST(Sidr, NobodyListens) {  // [spec 5.5.22]
   EXPECT_EQ(pair.answer.status, SidrStatus::success);
 }
 
-TEST(Sidr, NobodyAnswersForSixteenTransmissions) {
+TEST(Sidr, NobodyAnswersForSixteenTransmissions) {  // [spec 1.12.3, 5.5.19]
   Pair pair;
   pair.net.fate = [](std::size_t, const Message&) { return std::vector<rt::Duration>{}; };
   ASSERT_TRUE(pair.ask());

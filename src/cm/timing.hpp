@@ -1,4 +1,5 @@
 // The timer values of the connection manager, in the kernel's approximations [spec 1.12]. Pure functions.
+// [spec 1.12.2, 1.12.5, 1.12.7]
 #pragma once
 
 #include <algorithm>

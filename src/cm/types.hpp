@@ -74,7 +74,7 @@ enum class RejectReason : std::uint16_t {
 };
 [[nodiscard]] const char* name(RejectReason reason);
 
-// Status of a SIDR_REP [spec 5.4]; any other number may arrive.
+// Status of a SIDR_REP [spec 5.4.10]; any other number may arrive.
 enum class SidrStatus : std::uint8_t {
   success = 0,
   unsupported = 1,  // nobody listens
@@ -85,7 +85,7 @@ enum class SidrStatus : std::uint8_t {
 };
 [[nodiscard]] const char* name(SidrStatus status);
 
-// Vendor options negotiated in REQ/REP ("enhanced connection establishment") [spec 1.14].
+// Vendor options negotiated in REQ/REP ("enhanced connection establishment") [spec 1.14.4].
 struct Ece {
   std::uint32_t vendor_id{};  // 24 bits
   std::uint32_t attr_mod{};

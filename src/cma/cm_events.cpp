@@ -21,7 +21,7 @@ Event response(const cm::Event& event) {
 }  // namespace
 
 // From the dispatcher, with no lock of cm held. Handler ≠ 0: cm destroys its connection after we returned, so the id
-// forgets it first [spec 2.5].
+// forgets it first [spec 2.5.5].
 int Id::on_cm_event(const cm::Event& event) {
   handler_mutex_.lock();
   const std::optional<Event> up = translate(event);
@@ -39,6 +39,7 @@ int Id::on_cm_event(const cm::Event& event) {
 }
 
 // Which event, if any; moves CONNECT → DISCONNECT. CONNECT and DISCONNECT are stable here.
+// [spec 1.5.13-1.5.20, 1.5.30, 1.5.21]
 std::optional<Event> Id::translate(const cm::Event& event) {
   const State now = state();
   if (event.kind == cm::EventKind::timewait_exit) {

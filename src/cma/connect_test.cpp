@@ -32,6 +32,7 @@ class ConnectTest : public TwoHosts {
   }
 };
 
+// [spec 1.5.10, 1.5.14, 1.5.32, 1.10.1, 1.10.2, 2.6.3-2.6.5, 5.7.1, 5.7.3]
 TEST_F(ConnectTest, ConnectsExchangesParametersAndDisconnects) {
   TestId listener(b_);
   TestId client(a_);
@@ -102,7 +103,7 @@ TEST_F(ConnectTest, ConnectsExchangesParametersAndDisconnects) {
   EXPECT_EQ(listener.types().back(), timewait_exit);
 }
 
-TEST_F(ConnectTest, WorksOverLoopbackAndOwnAddressesAndIpv6) {
+TEST_F(ConnectTest, WorksOverLoopbackAndOwnAddressesAndIpv6) {  // [spec 1.6.5, 1.6.7, 1.11.3, 4 #23]
   struct Case {
     const char* listen;
     const char* connect;
@@ -152,7 +153,7 @@ TEST_F(ConnectTest, ResponseTimeoutAndRetriesAreTheIdsOwn) {
   EXPECT_EQ(client.seen[0].status, -ETIMEDOUT);
 }
 
-TEST_F(ConnectTest, LoopbackListenersAreReachableThroughLoopbackOnly) {
+TEST_F(ConnectTest, LoopbackListenersAreReachableThroughLoopbackOnly) {  // [spec 1.9.7]
   TestId listener(a_);
   TestId client(a_);
   listen(listener, address("127.0.0.1", 7471));
@@ -164,7 +165,7 @@ TEST_F(ConnectTest, LoopbackListenersAreReachableThroughLoopbackOnly) {
   EXPECT_EQ(client.seen[0].status, 8);
 }
 
-TEST_F(ConnectTest, NobodyListens) {
+TEST_F(ConnectTest, NobodyListens) {  // [spec 1.2.2, 1.5.31, 5.6.9, 7 I22]
   TestId client(a_);
   resolve(client, address("10.0.0.2", 7471));
   ASSERT_EQ(errno_of(client->connect(with_qp(0x100))), 0);
@@ -175,7 +176,7 @@ TEST_F(ConnectTest, NobodyListens) {
   EXPECT_EQ(errno_of(client->connect(with_qp(0x100))), EINVAL) << "[spec 1.5]";
 }
 
-TEST_F(ConnectTest, ListenerOnAnotherAddressOfTheSameService) {
+TEST_F(ConnectTest, ListenerOnAnotherAddressOfTheSameService) {  // [spec 1.9.4, 5.6.9]
   b_.network.set_interfaces({ethernet(3, "eth0", {"10.0.0.2", "10.0.0.3"})});
   TestId listener(b_);
   TestId client(a_);
@@ -187,7 +188,7 @@ TEST_F(ConnectTest, ListenerOnAnotherAddressOfTheSameService) {
   EXPECT_EQ(client.seen[0].status, 28) << "the service is known, the address is not [spec 5.6]";
 }
 
-TEST_F(ConnectTest, SharedServiceGoesByAddress) {
+TEST_F(ConnectTest, SharedServiceGoesByAddress) {  // [spec 1.9.1, 1.9.4]
   b_.network.set_interfaces({ethernet(3, "eth0", {"10.0.0.2", "10.0.0.3"})});
   TestId first(b_), second(b_), client(a_);
   listen(first, address("10.0.0.3", 7471));
@@ -205,7 +206,7 @@ TEST_F(ConnectTest, SharedServiceGoesByAddress) {
   EXPECT_EQ(second.seen.size(), 2U);
 }
 
-TEST_F(ConnectTest, RefusedByTheHandler) {
+TEST_F(ConnectTest, RefusedByTheHandler) {  // [spec 1.9.6, 2.6.6, 7 I22]
   TestId listener(b_);
   TestId client(a_);
   listen(listener, address("0.0.0.0", 7471));
@@ -218,7 +219,7 @@ TEST_F(ConnectTest, RefusedByTheHandler) {
   EXPECT_EQ(b_.manager->live_ids(), 1U) << "the refused child is gone";
 }
 
-TEST_F(ConnectTest, FullBacklogIsSilenceAndTheRequestComesAgain) {
+TEST_F(ConnectTest, FullBacklogIsSilenceAndTheRequestComesAgain) {  // [spec 1.9.6, 2.6.7, 7 I22]
   TestId listener(b_);
   TestId client(a_);
   listen(listener, address("0.0.0.0", 7471));
@@ -235,7 +236,7 @@ TEST_F(ConnectTest, FullBacklogIsSilenceAndTheRequestComesAgain) {
   EXPECT_TRUE(client.seen.empty());
 }
 
-TEST_F(ConnectTest, DuplicateRequestIsAnsweredByTheDeferredMra) {
+TEST_F(ConnectTest, DuplicateRequestIsAnsweredByTheDeferredMra) {  // [spec 2.6.7, 5.6.2]
   TestId listener(b_);
   TestId client(a_);
   listen(listener, address("0.0.0.0", 7471));
@@ -246,7 +247,7 @@ TEST_F(ConnectTest, DuplicateRequestIsAnsweredByTheDeferredMra) {
   EXPECT_EQ(world_.sent, (std::vector<unsigned>{0x10, 0x10, 0x11}));
 }
 
-TEST_F(ConnectTest, RejectCarriesReasonAndPrivateData) {
+TEST_F(ConnectTest, RejectCarriesReasonAndPrivateData) {  // [spec 1.4.28, 1.5.16, 1.5.32]
   TestId listener(b_);
   TestId client(a_);
   listen(listener, address("0.0.0.0", 7471));
@@ -265,7 +266,7 @@ TEST_F(ConnectTest, RejectCarriesReasonAndPrivateData) {
   EXPECT_EQ(client.seen[0].private_data.substr(0, 2), "no");
 }
 
-TEST_F(ConnectTest, UnreachableWhenNobodyAnswers) {
+TEST_F(ConnectTest, UnreachableWhenNobodyAnswers) {  // [spec 1.5.13, 1.12.2]
   TestId client(a_);
   resolve(client, address("10.0.0.9", 7471));
   ASSERT_EQ(errno_of(client->connect(with_qp(0x100))), 0);
@@ -295,7 +296,7 @@ TEST_F(ConnectTest, UnreachableOnThePassiveSideWhenTheRtuNeverComes) {
   EXPECT_EQ(listener.seen[1].status, -ETIMEDOUT);
 }
 
-TEST_F(ConnectTest, DisconnectWithoutAnswer) {
+TEST_F(ConnectTest, DisconnectWithoutAnswer) {  // [spec 1.5.19]
   TestId listener(b_);
   TestId client(a_);
   establish(listener, client);
@@ -306,7 +307,7 @@ TEST_F(ConnectTest, DisconnectWithoutAnswer) {
   EXPECT_EQ(client.seen[1].status, -ETIMEDOUT);
 }
 
-TEST_F(ConnectTest, DisconnectedOnceAndNothingAfterItButTimewait) {
+TEST_F(ConnectTest, DisconnectedOnceAndNothingAfterItButTimewait) {  // [spec 1.5.18, 1.5.20, 1.5.30]
   TestId listener(b_);
   TestId client(a_);
   establish(listener, client);
@@ -347,7 +348,7 @@ TEST_F(ConnectTest, LostRtuEndsInDisconnectedWithoutEstablished) {
   EXPECT_EQ(listener.types(), (Types{connect_request, disconnected}));
 }
 
-TEST_F(ConnectTest, NotifyEstablishedInsteadOfTheRtu) {
+TEST_F(ConnectTest, NotifyEstablishedInsteadOfTheRtu) {  // [spec 1.4.30, 1.5.15]
   TestId listener(b_);
   TestId client(a_);
   listen(listener, address("0.0.0.0", 7471));
@@ -368,7 +369,7 @@ TEST_F(ConnectTest, NotifyEstablishedInsteadOfTheRtu) {
   EXPECT_EQ(errno_of(listener.children.at(0)->notify_established()), EISCONN);
 }
 
-TEST_F(ConnectTest, PrivateDataThatDoesNotFitChangesNothing) {
+TEST_F(ConnectTest, PrivateDataThatDoesNotFitChangesNothing) {  // [spec 1.4.20, 4 #19]
   TestId client(a_);
   resolve(client, address("10.0.0.2", 7471));
   const std::vector<std::byte> large(57);
@@ -378,7 +379,7 @@ TEST_F(ConnectTest, PrivateDataThatDoesNotFitChangesNothing) {
   EXPECT_EQ(errno_of(client->connect(with_qp(0x100, std::span(large).first(56)))), 0);
 }
 
-TEST_F(ConnectTest, AcceptThatFailsRejects) {
+TEST_F(ConnectTest, AcceptThatFailsRejects) {  // [spec 1.4.27]
   TestId listener(b_);
   TestId client(a_);
   listen(listener, address("0.0.0.0", 7471));
@@ -397,7 +398,7 @@ TEST_F(ConnectTest, AcceptThatFailsRejects) {
   EXPECT_EQ(client.seen[0].status, 28);
 }
 
-TEST_F(ConnectTest, ConnectFromTheHandlerOfRouteResolved) {
+TEST_F(ConnectTest, ConnectFromTheHandlerOfRouteResolved) {  // [spec 1.4.22, 3.1 C, 4 #6]
   TestId listener(b_);
   TestId client(a_);
   listen(listener, address("0.0.0.0", 7471));
@@ -415,7 +416,7 @@ TEST_F(ConnectTest, ConnectFromTheHandlerOfRouteResolved) {
   EXPECT_EQ(listener.types(), Types{connect_request}) << "[spec 4 #6]";
 }
 
-TEST_F(ConnectTest, DestroyInEveryStageTellsThePeer) {
+TEST_F(ConnectTest, DestroyInEveryStageTellsThePeer) {  // [spec 2.5.7]
   TestId listener(b_);
   {
     TestId client(a_);

@@ -41,7 +41,7 @@ class DatagramTest : public TwoHosts {
   }
 };
 
-TEST_F(DatagramTest, ResolvesTheQpBehindAService) {
+TEST_F(DatagramTest, ResolvesTheQpBehindAService) {  // [spec 1.10.3, 1.12.11, 1.5.32]
   listener_.react = [&](Id& id, const Event& event) {
     EXPECT_EQ(event.type, connect_request);
     EXPECT_EQ(id.qp_type(), QpType::ud);
@@ -101,7 +101,7 @@ TEST_F(DatagramTest, WorksOverLoopbackAndIpv6) {
   }
 }
 
-TEST_F(DatagramTest, PrivateDataLengths) {
+TEST_F(DatagramTest, PrivateDataLengths) {  // [spec 1.4.20, 1.4.28]
   listen(listener_, address("0.0.0.0", 7174));
   resolve(client_, address("10.0.0.2", 7174));
   const std::vector<std::byte> big(256);
@@ -122,7 +122,7 @@ TEST_F(DatagramTest, PrivateDataLengths) {
   EXPECT_EQ(client_.seen[0].status, 2);
 }
 
-TEST_F(DatagramTest, ARejectionIsUnreachableWithTheStatus) {  // [spec 1.10.5]
+TEST_F(DatagramTest, ARejectionIsUnreachableWithTheStatus) {  // [spec 1.5.22, 1.10.5]
   listener_.react = [](Id& id, const Event&) {
     EXPECT_EQ(errno_of(id.reject(28, std::vector<std::byte>(137))), EINVAL);
     EXPECT_EQ(errno_of(id.reject(28, bytes("no"))), 0);
@@ -145,7 +145,7 @@ TEST_F(DatagramTest, NobodyListens) {
   EXPECT_EQ(client_.seen[0].status, static_cast<int>(cm::SidrStatus::unsupported));
 }
 
-TEST_F(DatagramTest, NobodyAnswers) {
+TEST_F(DatagramTest, NobodyAnswers) {  // [spec 1.5.21]
   world_.lose = [](const SentMad&) { return true; };
   resolve(client_, address("10.0.0.2", 7174));
   ASSERT_EQ(errno_of(client_->connect({})), 0);
@@ -203,7 +203,7 @@ TEST_F(DatagramTest, AnIdThatEndsUnansweredRejects) {
   ASSERT_EQ(client_.types(), Types{unreachable});
 }
 
-// [spec 1.5, 1.10]: the QP of the id was made with the default key, the other side wants another.
+// [spec 1.10, 1.5.23]: the QP of the id was made with the default key, the other side wants another.
 TEST_F(DatagramTest, AQKeyThatOurQpDoesNotHaveIsAnAddressError) {
   EXPECT_EQ(client_->qp_attributes(cm::QpTarget::init).error().value(), EINVAL) << "no device yet";
   ConnParam param;
@@ -233,7 +233,7 @@ TEST_F(DatagramTest, AnIdWithoutAQKeyTakesTheOtherSides) {
   EXPECT_EQ(listener_.children.at(0)->qp_attributes(cm::QpTarget::init)->qkey, QKey(0x11112222));
 }
 
-// [spec 1.9]: the QP type must be the listener's.
+// [spec 1.9, 1.5.11]: the QP type must be the listener's.
 TEST_F(DatagramTest, AListenerForConnectionsRefusesDatagramsAndTheOtherWayRound) {
   TestId connections(b_, PortSpace::ib, QpType::rc);
   listen(connections, address("10.0.0.2", 7174));

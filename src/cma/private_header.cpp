@@ -13,6 +13,7 @@ struct Wire {
   IpAddress source, destination;
 };
 
+// [spec 1.11.1, 1.11.3]
 template <class Io, class Header>
 void describe(Io& io, Header& h) {
   io.field(0, 0, 8, h.version);
@@ -36,6 +37,7 @@ IpAddress with_prefix(IpAddress address) {
 
 }  // namespace
 
+// [spec 1.11.2]
 Result<PrivateHeader> PrivateHeader::parse(std::span<const std::byte> private_data) {
   if (private_data.size() < private_header_bytes) return fail(EINVAL);
   Wire wire;

@@ -7,7 +7,7 @@ namespace {
 
 std::byte at(const std::vector<std::byte>& field, std::size_t i) { return field.at(i); }
 
-TEST(PrivateHeaderTest, WritesTheFieldsWhereTheKernelReadsThem) {
+TEST(PrivateHeaderTest, WritesTheFieldsWhereTheKernelReadsThem) {  // [spec 1.11.1, 1.11.3]
   const PrivateHeader header{
       .v4 = true, .source_port = 0x1234, .source = IpAddress::v4(0x0A000001), .destination = IpAddress::v4(0x0A000002)};
   const std::vector<std::byte> user{std::byte{0xAA}, std::byte{0xBB}};
@@ -38,7 +38,7 @@ TEST(PrivateHeaderTest, Ipv6IsCopiedVerbatim) {
   EXPECT_EQ(*PrivateHeader::parse(*field), header);
 }
 
-TEST(PrivateHeaderTest, RefusesWhatDoesNotFitOrIsNotOurs) {
+TEST(PrivateHeaderTest, RefusesWhatDoesNotFitOrIsNotOurs) {  // [spec 1.11.2, 4 #19]
   EXPECT_TRUE(with_private_header({}, std::vector<std::byte>(56), req_user_data_bytes));
   EXPECT_EQ(errno_of(with_private_header({}, std::vector<std::byte>(57), req_user_data_bytes)), EINVAL);
   EXPECT_EQ(errno_of(with_private_header({}, std::vector<std::byte>(255), req_user_data_bytes)), EINVAL)

@@ -1,4 +1,4 @@
-// A REQ or SIDR_REQ arrives [spec 1.5, 1.7 (last bullet), 1.9 (demux), 2.6].
+// A REQ or SIDR_REQ arrives [spec 1.5.10, 1.7.6, 1.9.4, 2.6].
 #include <algorithm>
 
 #include "base/probe.hpp"
@@ -27,6 +27,7 @@ Event request(const cm::Event& event) {
   return up;
 }
 
+// [spec 1.9.4, 1.9.7]
 bool answers_for(const SocketAddress& source, bool v6_only, const PrivateHeader& header, std::uint32_t interface) {
   const bool same_family = (source.family == Family::inet) == header.v4;
   if (source.ip.is_any()) return same_family || !v6_only;
@@ -37,7 +38,7 @@ bool answers_for(const SocketAddress& source, bool v6_only, const PrivateHeader&
 }  // namespace
 
 // From cm's dispatcher context. The result decides what the peer hears: of a REQ -ENOMEM nothing (the backlog is full,
-// it may try again), any other error REJ 28 [spec 7 I22]; of a SIDR_REQ each error SIDR_REP "reject".
+// it may try again), any other error REJ 28 [spec 1.9.6, 1.11.2, 7 I22]; of a SIDR_REQ each error SIDR_REP "reject".
 int Core::on_request(const verbs::DevicePtr& device, ServiceId service, cm::Connection& connection,
                      const cm::Event& event) {
   if (event.kind != cm::EventKind::req_received && event.kind != cm::EventKind::sidr_req_received) return 0;
@@ -52,7 +53,7 @@ int Core::on_request(const verbs::DevicePtr& device, ServiceId service, cm::Conn
 }
 
 // The first whose address matches [spec 1.9]. The reference keeps it while the request is handled, whoever else shares
-// the service [spec 2.6 step 1].
+// the service [spec 2.6.1, 1.9.4, 2.6.1, 4 #5].
 Id* Core::find_listener(const verbs::DevicePtr& device, ServiceId service, const PrivateHeader& header) {
   rt::Lock lock(mutex_);
   const auto found = listening_.find(ServiceKey{device.get(), service});
@@ -65,7 +66,7 @@ Id* Core::find_listener(const verbs::DevicePtr& device, ServiceId service, const
   return nullptr;
 }
 
-// Would we answer through the device that the request came in by? [spec 1.7]
+// Would we answer through the device that the request came in by? [spec 1.7.6]
 Status Core::check_reverse_route(const verbs::DevicePtr& device, const PrivateHeader& header) {
   const IpAddress& peer = header.source;
   const IpAddress& self = header.destination;
@@ -81,6 +82,7 @@ Status Core::check_reverse_route(const verbs::DevicePtr& device, const PrivateHe
 }
 
 // Both handler_mutexes are held while the handler sees the child: nobody gets at it before it is complete [spec 2.6].
+// [spec 1.5.10, 1.5.11, 2.6.2, 2.6.3, 2.6.5]
 int Core::deliver_request(Id& listener, const verbs::DevicePtr& device, ServiceId service, const PrivateHeader& header,
                           cm::Connection& connection, const cm::Event& event) {
   rt::UniqueLock parent(listener.handler_mutex_);
@@ -104,11 +106,11 @@ int Core::deliver_request(Id& listener, const verbs::DevicePtr& device, ServiceI
     // cm ends its connection itself, after we returned.
     connection.attach_ledger(nullptr);
     child->set_connection(nullptr);
-    parent.unlock();  // before the child is destroyed [spec 2.6 step 6]
+    parent.unlock();  // before the child is destroyed [spec 2.6.6, 2.6.6]
     child->destroy_and_unlock();
     return result;
   }
-  // Only now: a request that is refused for want of room must stay unanswered [spec 1.9].
+  // Only now: a request that is refused for want of room must stay unanswered [spec 1.9.6, 2.6.7].
   if (child->state() == State::connect && qp_type != QpType::ud) {
     static_cast<void>(connection.prepare_mra(mra_service_timeout));
   }
@@ -116,6 +118,7 @@ int Core::deliver_request(Id& listener, const verbs::DevicePtr& device, ServiceI
   return 0;
 }
 
+// [spec 1.8.9, 2.6.4]
 Status Id::become_child(const verbs::DevicePtr& device, ServiceId service, const PrivateHeader& header,
                         cm::Connection& connection, const cm::Event& event) {
   if (Status attached = core_.attach(*this, device); !attached) return attached;

@@ -1,4 +1,4 @@
-// resolve_addr, resolve_route, set_path, and their answers [spec 1.4 to 1.7].
+// resolve_addr, resolve_route, set_path, and their answers [spec 1.4, 1.5, 1.6, 1.7].
 #include "base/probe.hpp"
 #include "cma/core.hpp"
 #include "cma/id.hpp"

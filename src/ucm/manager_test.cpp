@@ -51,7 +51,7 @@ class UcmTest : public testing::Test {
   FilePtr other_ = new_file();
 };
 
-TEST_F(UcmTest, CreateKnowsFourPortSpacesAndTheirQpTypes) {  // [spec 6.2 no. 0]
+TEST_F(UcmTest, CreateKnowsFourPortSpacesAndTheirQpTypes) {  // [spec 6.2 #0]
   EXPECT_EQ(errno_of(ucm_.create_id(file_, 1, static_cast<cma::PortSpace>(0x0107), cma::QpType::rc)), EINVAL);
   ASSERT_TRUE(ucm_.create_id(file_, 1, cma::PortSpace::tcp, cma::QpType::uc));
   EXPECT_EQ(cma_.last().qp_type, cma::QpType::rc);
@@ -306,7 +306,7 @@ TEST_F(UcmTest, PathOptionMakesItsEvent) {  // [spec 1.4]
   EXPECT_THAT(impl->calls, ElementsAre("set_path"));
 }
 
-TEST_F(UcmTest, OptionsHaveTheirLengths) {  // [spec 6.2 no. 14]
+TEST_F(UcmTest, OptionsHaveTheirLengths) {  // [spec 6.2 #14]
   const auto [id, impl] = new_id(4);
   const std::vector<std::byte> four(4), one(1);
   EXPECT_TRUE(ucm_.set_option(*file_, id, 0, 0, one));

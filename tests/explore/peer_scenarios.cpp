@@ -1,5 +1,5 @@
 // cma on two hosts, as ucm uses it: handlers tell, the owners' threads act. Both ends answer, refuse, disconnect and
-// destroy as they like, messages are lost, devices go. And ids that share a port.
+// destroy as they like, messages are lost, devices go. And ids that share a port [spec 2.6.2, 2.6.5].
 #include <array>
 #include <deque>
 #include <optional>
@@ -169,6 +169,7 @@ void connect_both_ends(Execution& execution, const Kind& kind, Removal removal) 
 
 void both_ends(Execution& execution) { connect_both_ends(execution, connections, Removal::none); }
 
+// [spec 2.7.1, 7 I20]
 void device_goes(Execution& execution) {
   connect_both_ends(execution, connections, execution.choose(2) == 0 ? Removal::client : Removal::server);
 }
@@ -179,6 +180,7 @@ void datagrams_both_ends(Execution& execution) {
 }
 
 // A wildcard listener, while devices go and come: afterwards it listens on what is there, and on nothing else.
+// [spec 1.9.2, 1.9.5, 3.3 I5, 4 #7, #34, 7 I20]
 void wildcard_listener(Execution& execution) {
   fabric::SimNetwork network(execution.world());
   Host host(execution, network, 1);
@@ -204,7 +206,7 @@ void wildcard_listener(Execution& execution) {
 }
 
 // Two ids share a port, one of them ends, the other listens, and a third one wants to share: either the listener gets
-// the port for itself or the third one gets a share, never both and never neither [spec 3.3].
+// the port for itself or the third one gets a share, never both and never neither [spec 3.3 A].
 void reuse_and_listen(Execution& execution) {
   fabric::SimNetwork network(execution.world());
   Host host(execution, network, 1);

@@ -1,4 +1,4 @@
-// Synchronous endpoints: rdma_create_ep, rdma_get_request [spec 6.4, sync mode].
+// Synchronous endpoints: rdma_create_ep, rdma_get_request [spec 6.4.11-6.4.13].
 #include "abi/rdmacm/support.hpp"
 
 using namespace hawser;

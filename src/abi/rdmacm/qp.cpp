@@ -1,5 +1,5 @@
 // The id's queue pair. In user space it is the library's affair: the connection manager below never sees it
-// [spec 6.4, QP ownership].
+// [spec 6.4.2].
 #include <endian.h>
 
 #include <algorithm>
