@@ -54,7 +54,7 @@ Resolver::~Resolver() {
   HW_ASSERT(state_->pending.empty(), "addr-resolver-destroyed-with-requests");
 }
 
-// Route, source selection, neighbour. ENODATA: the neighbour is not known yet.
+// Route, source selection, neighbour. ENODATA: the neighbour is not known yet [spec 1.6.5, 1.6.6, 1.6.8].
 Result<Resolved> Resolver::State::attempt(const Request::State& request) {
   const auto route = network.route(request.destination, request.source, request.interface);
   if (!route) return fail(route.error());

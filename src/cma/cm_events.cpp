@@ -39,7 +39,7 @@ int Id::on_cm_event(const cm::Event& event) {
 }
 
 // Which event, if any; moves CONNECT → DISCONNECT. CONNECT and DISCONNECT are stable here.
-// [spec 1.5.13-1.5.20, 1.5.30, 1.5.21]
+// [spec 1.5.21, 1.5.13-1.5.20, 1.5.30]
 std::optional<Event> Id::translate(const cm::Event& event) {
   const State now = state();
   if (event.kind == cm::EventKind::timewait_exit) {

@@ -14,12 +14,13 @@ constexpr std::size_t rep_user_data_bytes = 196;
 constexpr std::size_t rej_user_data_bytes = 148;
 constexpr std::size_t sidr_rep_user_data_bytes = 136;
 
+// [spec 1.12.9]
 std::uint8_t three_bits(std::uint8_t count) { return std::min<std::uint8_t>(count, 7); }
 
 }  // namespace
 
 // The whole call under the handler_mutex: no handler sees a CONNECT that is taken back, and no event overtakes the call
-// [spec 3.1].
+// [spec 1.4.19, 3.1 A, 3.1 B].
 Status Id::connect(const ConnParam& param) {
   if (!contract_.allowed_here(Entry::connect, HW_CALL_SITE)) return fail(EDEADLK);
   Entered entered(contract_, Entry::connect, HW_CALL_SITE);
@@ -29,12 +30,14 @@ Status Id::connect(const ConnParam& param) {
   return connected;
 }
 
+// [spec 1.4.22, 3.1 C]
 Status Id::connect_locked(const ConnParam& param) {
   handler_mutex_.assert_held();
   Entered entered(contract_, Entry::connect_locked, HW_CALL_SITE);
   return connect_under_lock(param);
 }
 
+// [spec 1.4.19, 1.5.31]
 Status Id::connect_under_lock(const ConnParam& param) {
   if (!move<State::route_resolved, State::connect>()) return fail(EINVAL);
   Status sent = send_request(param);
@@ -42,7 +45,7 @@ Status Id::connect_under_lock(const ConnParam& param) {
   return sent;
 }
 
-// The lower id is made for this request; it goes again if that cannot be sent.
+// The lower id is made for this request; it goes again if that cannot be sent [spec 1.4.20, 1.4.21, 1.11.3, 1.14.4].
 Status Id::send_request(const ConnParam& param) {
   const auto created =
       core_.services.connections.create([this](cm::Connection&, const cm::Event& event) { return on_cm_event(event); });
@@ -119,6 +122,7 @@ Status Id::send_sidr_req(cm::Connection& connection, const ConnParam& param) {
   return connection.send_sidr_req(req);
 }
 
+// [spec 1.4.26, 1.4.27]
 Status Id::accept(const ConnParam* param) {
   handler_mutex_.assert_held();
   Entered entered(contract_, Entry::accept, HW_CALL_SITE);
@@ -134,7 +138,7 @@ Status Id::accept(const ConnParam* param) {
   return sent;
 }
 
-// The answer to a request (REP), or to a response (RTU) when there is no parameter.
+// The answer to a request (REP), or to a response (RTU) when there is no parameter [spec 1.10.1, 1.10.2].
 Status Id::send_response(cm::Connection& connection, const ConnParam* param) {
   if (param == nullptr) return connection.send_rtu({});
   if (param->private_data.size() > rep_user_data_bytes) return fail(EINVAL);
@@ -184,6 +188,7 @@ QKey Id::qkey_or_default() {
   return qkey_;
 }
 
+// [spec 1.4.28]
 Status Id::reject(std::uint16_t reason, std::span<const std::byte> private_data) {
   Entered entered(contract_, Entry::reject, HW_CALL_SITE);
   cm::Connection* const lower = connection();
@@ -201,6 +206,7 @@ Status Id::refuse(cm::Connection& connection, std::uint16_t reason, std::span<co
   return connection.send_sidr_rep({.status = cm::SidrStatus::reject, .private_data = private_data});
 }
 
+// [spec 1.4.29]
 Status Id::disconnect() {
   Entered entered(contract_, Entry::disconnect, HW_CALL_SITE);
   cm::Connection* const lower = connection();
@@ -211,6 +217,7 @@ Status Id::disconnect() {
   return {};
 }
 
+// [spec 1.4.30]
 Status Id::notify_established() {
   Entered entered(contract_, Entry::notify_established, HW_CALL_SITE);
   cm::Connection* const lower = connection();
@@ -219,6 +226,7 @@ Status Id::notify_established() {
   return lower->notify_established();
 }
 
+// [spec 1.4.40, 1.12.10, 1.14.2, 1.14.3]
 Result<cm::QpAttributes> Id::qp_attributes(cm::QpTarget target) {
   cm::Connection* lower = nullptr;
   Options options;

@@ -67,6 +67,7 @@ void Contract::report(const ContractReport& report) const {
   }
 }
 
+// [spec 2.2.4, 4 #6]
 bool ContractState::allowed_here(Entry entry, const void* site) const {
   if (!contract_.watched() || handler_thread_.load() != rt::this_thread_id()) return true;
   contract_.report({.kind = ContractReport::Kind::forbidden_in_handler, .second = entry, .second_site = site});

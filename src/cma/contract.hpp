@@ -1,6 +1,6 @@
 // The raw contract of the connection manager [spec 2.2], watched at run time in every build when HAWSER_CHECK=1: two
 // entry points of one id at once, and calls that are forbidden inside a handler. Reports name both call sites. Costs
-// one atomic word per id; nothing is watched without HAWSER_CHECK.
+// one atomic word per id; nothing is watched without HAWSER_CHECK [spec 2.2.1, 2.2.4].
 #pragma once
 
 #include <cstdint>

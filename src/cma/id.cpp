@@ -83,6 +83,7 @@ void Id::put() {
   if (--references_ == 0) released_.notify_all();
 }
 
+// [spec 2.1.3, 7 I14]
 void Id::put_and_wait() {
 #if defined(HAWSER_CHECKED)
   rt::assert_none_held(rt::LockRank::handler);
@@ -93,6 +94,7 @@ void Id::put_and_wait() {
   while (references_ != 0) released_.wait(state_mutex_);
 }
 
+// [spec 2.5.1, 3.5 I9, 4 #3, 7 I19]
 void Id::queue(rt::Work& work) {
   get();
   if (!core_.services.dispatcher.post(work)) put();
@@ -102,6 +104,7 @@ void Id::cancel(rt::Work& work) {
   if (core_.services.dispatcher.cancel(work)) put();
 }
 
+// [spec 7 I13]
 int Id::deliver(const Event& event) {
   std::shared_ptr<const Handler> handler;
   {
@@ -114,6 +117,7 @@ int Id::deliver(const Event& event) {
   return result;
 }
 
+// [spec 1.5.1, 2.5.6, 3.5 A, 3.5 I8, 3.8 I12]
 void Id::finish_work(const Event& event) {
   const int result = over(state()) ? 0 : deliver(event);
   if (result != 0) {
@@ -187,6 +191,7 @@ verbs::DevicePtr Id::device() const {
   return device_;
 }
 
+// [spec 1.8.1]
 ServiceId Id::service_id(std::uint16_t port) const {
   return ServiceId(static_cast<std::uint64_t>(port_space_) << 16 | port);  // [spec 1.8]
 }

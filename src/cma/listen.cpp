@@ -10,7 +10,7 @@ namespace hawser::cma {
 #define HW_CALL_SITE __builtin_return_address(0)
 
 // LISTEN is entered and unwound under the handler_mutex, and a request waits for that mutex: it meets a listener that
-// is complete, or none (DESIGN 4, rule 6).
+// is complete, or none (DESIGN 4, rule 6) [spec 1.4.23, 1.4.24, 2.4.1, 3.3 I5].
 Status Id::listen(int /*backlog*/) {
   Entered entered(contract_, Entry::listen, HW_CALL_SITE);
   rt::UniqueLock lock(handler_mutex_);
@@ -29,7 +29,7 @@ Status Id::listen(int /*backlog*/) {
   return listening;
 }
 
-// The port last: from then on the agent sends requests here.
+// The port last: from then on the agent sends requests here [spec 1.4.25, 1.8.8, 3.3 A].
 Status Id::start_listening() {
   SocketAddress source;
   verbs::DevicePtr device;
@@ -52,6 +52,7 @@ Status Id::start_listening() {
   return {};
 }
 
+// [spec 1.9.1]
 Status Core::listen_on(Id& id, const verbs::DevicePtr& device, ServiceId service, const SocketAddress& source,
                        bool v6_only) {
   rt::Lock lock(mutex_);
@@ -74,7 +75,7 @@ Status Core::listen_on(Id& id, const verbs::DevicePtr& device, ServiceId service
 
 // On the list of wildcards first, then on the devices there are: a device that comes in between is met twice, and none
 // is missed; one that has gone meanwhile is skipped. One refusal refuses the whole [spec 4 #34]; the caller undoes with
-// stop_listening().
+// stop_listening() [spec 1.9.2, 1.9.3, 4 #8, 4 #34].
 Status Core::listen_everywhere(Id& id, ServiceId service, const SocketAddress& source, bool v6_only) {
   {
     rt::Lock lock(mutex_);
@@ -87,6 +88,7 @@ Status Core::listen_everywhere(Id& id, ServiceId service, const SocketAddress& s
   return {};
 }
 
+// [spec 4 #10, 7 I16]
 void Core::stop_listening(Id& id) {
   Listeners done;
   {
@@ -117,6 +119,7 @@ void Core::unlisten(const Listeners& listeners) {
 }
 
 // A device came: every wildcard listener extends to it. Its handler_mutex makes this one step with its state.
+// [spec 1.9.2, 4 #32]
 void Core::extend_wildcards(const verbs::DevicePtr& device) {
   std::vector<std::pair<Id*, Wildcard>> wildcards;
   {

@@ -6,6 +6,7 @@ namespace hawser::cma {
 
 #define HW_CALL_SITE __builtin_return_address(0)
 
+// [spec 1.4.34, 3.3 B]
 Status Id::set_reuse_address(bool reuse) {
   Entered entered(contract_, Entry::set_option, HW_CALL_SITE);
   // One snapshot decides [spec 3.4 I7]; a listen that slips in between is caught by the arbiter, which is where the
@@ -25,6 +26,7 @@ Status Id::set_reuse_address(bool reuse) {
   return {};
 }
 
+// [spec 1.4.35]
 Status Id::set_af_only(bool only) {
   Entered entered(contract_, Entry::set_option, HW_CALL_SITE);
   const State now = state();
@@ -34,6 +36,7 @@ Status Id::set_af_only(bool only) {
   return {};
 }
 
+// [spec 1.4.36, 4 #17]
 Status Id::set_service_type(std::uint8_t tos) {
   Entered entered(contract_, Entry::set_option, HW_CALL_SITE);
   rt::Lock lock(data_mutex_);
@@ -41,6 +44,7 @@ Status Id::set_service_type(std::uint8_t tos) {
   return {};
 }
 
+// [spec 1.4.37]
 Status Id::set_ack_timeout(std::uint8_t timeout) {
   Entered entered(contract_, Entry::set_option, HW_CALL_SITE);
   if (qp_type_ != QpType::rc && qp_type_ != QpType::xrc_ini) return fail(EINVAL);
@@ -49,6 +53,7 @@ Status Id::set_ack_timeout(std::uint8_t timeout) {
   return {};
 }
 
+// [spec 1.4.38]
 Status Id::set_min_rnr_timer(std::uint8_t timer) {
   Entered entered(contract_, Entry::set_option, HW_CALL_SITE);
   if (timer > 31) return fail(EINVAL);
@@ -89,6 +94,7 @@ RequestTiming Id::request_timing() const {
           .report_unreachable = options_.report_unreachable.value_or(standard.report_unreachable)};
 }
 
+// [spec 1.8.7]
 bool Id::v6_only(const SocketAddress& source) const {
   if (source.family == Family::inet) return true;
   {

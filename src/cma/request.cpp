@@ -53,7 +53,7 @@ int Core::on_request(const verbs::DevicePtr& device, ServiceId service, cm::Conn
 }
 
 // The first whose address matches [spec 1.9]. The reference keeps it while the request is handled, whoever else shares
-// the service [spec 2.6.1, 1.9.4, 2.6.1, 4 #5].
+// the service [spec 1.9.4, 2.6.1, 4 #5].
 Id* Core::find_listener(const verbs::DevicePtr& device, ServiceId service, const PrivateHeader& header) {
   rt::Lock lock(mutex_);
   const auto found = listening_.find(ServiceKey{device.get(), service});

@@ -1,5 +1,5 @@
 // The state machine of an id as ONE table [spec 1.4, 1.5, 2.4]. Nothing else says which transition is legal and which
-// state is stable; Id::move<From, To>() turns both into compile-time checks.
+// state is stable; Id::move<From, To>() turns both into compile-time checks [spec 1.2.3].
 #pragma once
 
 #include <algorithm>
@@ -44,7 +44,7 @@ inline constexpr std::array transitions{
 }
 
 // Entered and left only with the handler_mutex held, so that testing it under the handler_mutex alone is sound
-// (DESIGN 4, rule 6) [spec 3.1 I1].
+// (DESIGN 4, rule 6) [spec 3.1 I1, 2.2.7, 2.4.1].
 [[nodiscard]] constexpr bool stable(State state) {
   switch (state) {
     case State::connect:
@@ -59,6 +59,7 @@ inline constexpr std::array transitions{
 [[nodiscard]] constexpr bool needs_handler_mutex(State from, State to) { return stable(from) || stable(to); }
 
 // The number that the outside knows a state by: our transitional states show as the state they come from.
+// [spec 1.2.1]
 [[nodiscard]] constexpr std::uint8_t public_number(State state) {
   if (state == State::binding) return static_cast<std::uint8_t>(State::idle);
   if (state == State::resolving) return static_cast<std::uint8_t>(State::addr_query);

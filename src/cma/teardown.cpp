@@ -16,6 +16,7 @@ void Core::destroy(Id* id, const void* call_site) {
   Id::destroy(id, old);
 }
 
+// [spec 2.2.2]
 void Id::destroy_and_unlock() {
   const std::optional<State> old = claim<State::destroying>();
   handler_mutex_.unlock();
@@ -23,7 +24,7 @@ void Id::destroy_and_unlock() {
 }
 
 // Nobody calls the handler any more: DESTROYING was set under the handler_mutex [spec 3.5 I8]. What follows waits for
-// handlers that run on other threads, so it holds no lock.
+// handlers that run on other threads, so it holds no lock [spec 1.4.41, 2.5.2, 7 I13].
 void Id::destroy(Id* id, std::optional<State> old) {
   HW_ASSERT(old.has_value(), "cma-destroyed-twice");
   Core& core = id->core_;
@@ -45,7 +46,7 @@ void Id::destroy(Id* id, std::optional<State> old) {
 }
 
 // The claimer of DEVICE_REMOVAL or DESTROYING ends what the id was doing; who comes later finds DEVICE_REMOVAL and
-// knows that it has been done [spec 2.5, 7 I15].
+// knows that it has been done [spec 7 I15, 2.5.3, 2.5.4].
 void Id::cancel_operation(State old) {
   switch (old) {
     case State::addr_query: core_.services.resolver.cancel(address_request_); return;

@@ -13,6 +13,7 @@ namespace hawser::cma {
 
 // States of an id. The numbers are ABI (restrack, ledger) [spec 1.2]; those from 100 on are Hawser's own transitional
 // states: they keep ADDR_BOUND and ADDR_RESOLVED from being published before they are true (DESIGN 4, rule 8).
+// [spec 1.2.1, 1.2.2]
 enum class State : std::uint8_t {
   idle = 0,
   addr_query = 1,
@@ -32,6 +33,7 @@ enum class State : std::uint8_t {
 };
 [[nodiscard]] const char* name(State state);
 
+// [spec 1.3.1]
 enum class EventType : std::uint8_t {  // enum rdma_cm_event_type
   addr_resolved = 0,
   addr_error = 1,
@@ -56,6 +58,7 @@ enum class EventType : std::uint8_t {  // enum rdma_cm_event_type
 };
 [[nodiscard]] const char* name(EventType type);  // "RDMA_CM_EVENT_ADDR_RESOLVED"
 
+// [spec 1.8.1]
 enum class PortSpace : std::uint16_t { ipoib = 0x0002, tcp = 0x0106, udp = 0x0111, ib = 0x013F };  // RDMA_PS_*
 enum class QpType : std::uint8_t { none = 0, rc = 2, uc = 3, ud = 4, xrc_ini = 9, xrc_tgt = 10 };  // enum ibv_qp_type
 
@@ -96,6 +99,7 @@ struct Event {
   EventType type{};
   int status{};  // 0, -errno, or a positive reject reason / SIDR status [spec 1.5]
   struct Conn {
+    // [spec 1.5.32]
     std::span<const std::byte> private_data;  // the message's full field, zero padded
     std::uint8_t responder_resources{}, initiator_depth{}, flow_control{}, retry_count{}, rnr_retry_count{}, srq{};
     Qpn qpn;

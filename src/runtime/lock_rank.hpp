@@ -1,6 +1,6 @@
 // The one lock order of the system, outer to inner [spec 2.1]. A thread may take a mutex only if its rank is greater
 // than that of every mutex it holds; the single exception is handler under handler (a listener's, then its child's),
-// which is taken with lock_nested(). Checked builds verify it at every acquisition.
+// which is taken with lock_nested(). Checked builds verify it at every acquisition [spec 2.1.1].
 #pragma once
 
 #include <cstdint>

@@ -18,6 +18,7 @@ bool known(cma::PortSpace space) {
   return false;
 }
 
+// [spec 1.8.2, 6.2 #0]
 cma::QpType qp_type_of(cma::PortSpace space, cma::QpType given) {
   switch (space) {
     case cma::PortSpace::tcp: return cma::QpType::rc;
@@ -28,6 +29,7 @@ cma::QpType qp_type_of(cma::PortSpace space, cma::QpType given) {
   return given;
 }
 
+// [spec 6.2 #25]
 EventRecord record(Handle owner, std::uint64_t uid, const cma::Event& event) {
   EventRecord out;
   out.uid = uid;
@@ -68,6 +70,7 @@ Result<Handle> Manager::create_id(const FilePtr& file, std::uint64_t uid, cma::P
   return handle;
 }
 
+// [spec 2.8.7, 6.2 #1]
 Result<unsigned> Manager::destroy_id(File& file, Handle id) {
   const auto claimed = table_.claim(file, id);
   if (!claimed) return fail(claimed.error());
@@ -85,7 +88,7 @@ unsigned Manager::destroy(Context& claimed) {
   return luggage.reported;
 }
 
-// Requests that the program never saw go with their listener, outside of all locks [spec 4 #43].
+// Requests that the program never saw go with their listener, outside of all locks [spec 4 #43, 2.8.5].
 void Manager::destroy_unfetched(const std::deque<EventRecord>& events) {
   for (const EventRecord& event : events) {
     if (event.type != cma::EventType::connect_request) continue;
@@ -96,13 +99,14 @@ void Manager::destroy_unfetched(const std::deque<EventRecord>& events) {
   }
 }
 
-// Exactly once per id: by close_work, or by destroy if that never ran.
+// Exactly once per id: by close_work, or by destroy if that never ran [spec 2.8.2].
 void Manager::close_id(Context& context) {
   table_.drain(context.handle);
   cma_.destroy_id(context.id);
   context.id = nullptr;
 }
 
+// [spec 2.8.8]
 void Manager::close(File& file) {
   file.mark_closed();
   // From the head only: a listener goes first, and with it the last handler that could add a child behind it.
@@ -116,6 +120,7 @@ void Manager::close(File& file) {
   }
 }
 
+// [spec 2.8.6, 4 #40, #41, 6.2 #18]
 Result<unsigned> Manager::migrate_id(const FilePtr& to, File& from, Handle id) {
   auto context = table_.get(from, id);
   if (!context) return fail(context.error());
@@ -155,6 +160,7 @@ void Manager::adopt_child(const FilePtr& to, Handle child) {
   if (from != nullptr && from != to) (void)migrate_id(to, *from, child);
 }
 
+// [spec 6.2 #12]
 std::optional<EventRecord> Manager::get_event(const FilePtr& file) {
   auto event = file->pop();
   if (event && event->type == cma::EventType::connect_request) adopt_child(file, event->id);
@@ -162,7 +168,7 @@ std::optional<EventRecord> Manager::get_event(const FilePtr& file) {
 }
 
 // The handler of every id: queues the event, and never returns anything but 0 for an id that the program knows
-// [spec 2.2.2].
+// [spec 2.2.2, 2.8.3, 6.4.8].
 int Manager::on_event(cma::Id& id, const cma::Event& event) {
   Context& context = *static_cast<Context*>(id.context());
   if (event.type == cma::EventType::connect_request) return on_request(context, id, event);
@@ -176,7 +182,7 @@ int Manager::on_event(cma::Id& id, const cma::Event& event) {
   return 0;
 }
 
-// `id` is the new one; its context is still the listener's.
+// `id` is the new one; its context is still the listener's [spec 2.8.5, 4 #43, 6.3.1].
 int Manager::on_request(Context& listener, cma::Id& id, const cma::Event& event) {
   const FilePtr file = table_.file_of(listener.handle);
   if (file == nullptr || !file->take_backlog(listener.handle)) return -ENOMEM;  // dropped silently [spec 6.3]

@@ -1,6 +1,6 @@
 // What ucma is in the kernel: the layer that lets unmodified programs call one id from several threads. Each command of
 // the user ABI [spec 6.2] is one method; a mutex per user id serialises them, because the connection manager below must
-// not be entered twice for one id [spec 2.2.1].
+// not be entered twice for one id [spec 2.2.1, 2.8.9, 4 #2].
 #pragma once
 
 #include <cstddef>

@@ -51,7 +51,7 @@ class UcmTest : public testing::Test {
   FilePtr other_ = new_file();
 };
 
-TEST_F(UcmTest, CreateKnowsFourPortSpacesAndTheirQpTypes) {  // [spec 6.2 #0]
+TEST_F(UcmTest, CreateKnowsFourPortSpacesAndTheirQpTypes) {  // [spec 1.8.2, 6.2 #0]
   EXPECT_EQ(errno_of(ucm_.create_id(file_, 1, static_cast<cma::PortSpace>(0x0107), cma::QpType::rc)), EINVAL);
   ASSERT_TRUE(ucm_.create_id(file_, 1, cma::PortSpace::tcp, cma::QpType::uc));
   EXPECT_EQ(cma_.last().qp_type, cma::QpType::rc);
@@ -63,7 +63,7 @@ TEST_F(UcmTest, CreateKnowsFourPortSpacesAndTheirQpTypes) {  // [spec 6.2 #0]
   EXPECT_EQ(cma_.last().qp_type, cma::QpType::uc);
 }
 
-TEST_F(UcmTest, AHandleWorksOnItsOwnChannelOnly) {
+TEST_F(UcmTest, AHandleWorksOnItsOwnChannelOnly) {  // [spec 2.8.1, 6.2 #1]
   const auto [id, impl] = new_id(1);
   EXPECT_EQ(errno_of(ucm_.bind(*file_, id + 1, {})), ENOENT);
   EXPECT_EQ(errno_of(ucm_.bind(*other_, id, {})), EINVAL);
@@ -74,7 +74,7 @@ TEST_F(UcmTest, AHandleWorksOnItsOwnChannelOnly) {
   EXPECT_EQ(errno_of(ucm_.bind(*file_, id, {})), ENOENT);
 }
 
-TEST_F(UcmTest, CommandsThatNeedADeviceRefuseAnUnboundId) {  // [spec 6.2]
+TEST_F(UcmTest, CommandsThatNeedADeviceRefuseAnUnboundId) {  // [spec 6.2 #4-6.2 #6, 6.2 #9-6.2 #11, 6.2 #15]
   const auto id = ucm_.create_id(file_, 1, cma::PortSpace::tcp, cma::QpType::rc);
   ASSERT_TRUE(id);
   EXPECT_EQ(errno_of(ucm_.resolve_route(*file_, *id, {})), EINVAL);
@@ -89,7 +89,7 @@ TEST_F(UcmTest, CommandsThatNeedADeviceRefuseAnUnboundId) {  // [spec 6.2]
   EXPECT_TRUE(ucm_.query_route(*file_, *id));
 }
 
-TEST_F(UcmTest, ValuesAreCheckedAndPassedOn) {
+TEST_F(UcmTest, ValuesAreCheckedAndPassedOn) {  // [spec 6.2 #2, 6.2 #6, 6.2 #7, 6.2 #9]
   const auto [id, impl] = new_id(1);
   cma::ConnParam param;
   param.qpn = Qpn(0xAB123456);
@@ -112,7 +112,7 @@ TEST_F(UcmTest, ValuesAreCheckedAndPassedOn) {
   EXPECT_EQ(errno_of(ucm_.bind(*file_, id, {})), EADDRINUSE);
 }
 
-TEST_F(UcmTest, EventsArriveInOrderAndTheNotifierFollowsTheQueue) {
+TEST_F(UcmTest, EventsArriveInOrderAndTheNotifierFollowsTheQueue) {  // [spec 6.2 #25]
   const auto [a, a_impl] = new_id(11);
   const auto [b, b_impl] = new_id(12);
   EXPECT_FALSE(ucm_.get_event(file_));
@@ -152,7 +152,7 @@ TEST_F(UcmTest, PrivateDataIsCopied) {
   EXPECT_EQ(fetched->ece, (cm::Ece{0x123, 0x456}));
 }
 
-TEST_F(UcmTest, DestroyReportsWhatWasFetchedAndDropsTheRest) {  // [spec 2.8], [spec 4 #42]
+TEST_F(UcmTest, DestroyReportsWhatWasFetchedAndDropsTheRest) {  // [spec 2.8.7, 6.2 #1], [spec 4 #42]
   const auto [id, impl] = new_id(1);
   const auto [other, other_impl] = new_id(2);
   for (int i = 0; i < 3; ++i) impl->deliver(EventType::addr_change);
@@ -166,7 +166,7 @@ TEST_F(UcmTest, DestroyReportsWhatWasFetchedAndDropsTheRest) {  // [spec 2.8], [
   EXPECT_FALSE(pending_[0]);
 }
 
-TEST_F(UcmTest, BacklogBoundsRequestsThatWereNotFetched) {  // [spec 6.3]
+TEST_F(UcmTest, BacklogBoundsRequestsThatWereNotFetched) {  // [spec 6.3.1, 6.3.2]
   const auto [id, impl] = new_listener(1, 2);
   int answer = 0;
   EXPECT_NE(impl->deliver_request(), nullptr);
@@ -178,7 +178,7 @@ TEST_F(UcmTest, BacklogBoundsRequestsThatWereNotFetched) {  // [spec 6.3]
   EXPECT_EQ(impl->deliver_request(&answer), nullptr);
 }
 
-TEST_F(UcmTest, ARequestBringsItsOwnIdFromTheStart) {  // [spec 4 #43]
+TEST_F(UcmTest, ARequestBringsItsOwnIdFromTheStart) {  // [spec 4 #43, 2.8.4, 2.8.5, 6.2 #8, 6.2 #25, 6.4.8]
   const auto [listener, impl] = new_listener(5, 8);
   cma::Id* child = impl->deliver_request();
   const auto event = ucm_.get_event(file_);
@@ -209,7 +209,7 @@ TEST_F(UcmTest, ARequestBringsItsOwnIdFromTheStart) {  // [spec 4 #43]
   EXPECT_EQ(ucm_.destroy_id(*file_, event->id), 1U);
 }
 
-TEST_F(UcmTest, RequestsNeverFetchedGoWithTheirListener) {  // [spec 2.8]
+TEST_F(UcmTest, RequestsNeverFetchedGoWithTheirListener) {  // [spec 2.8.5]
   const auto [listener, impl] = new_listener(5, 8);
   for (int i = 0; i < 3; ++i) EXPECT_NE(impl->deliver_request(), nullptr);
   EXPECT_EQ(cma_.ids().size(), 4U);
@@ -218,7 +218,7 @@ TEST_F(UcmTest, RequestsNeverFetchedGoWithTheirListener) {  // [spec 2.8]
   EXPECT_FALSE(pending_[0]);
 }
 
-TEST_F(UcmTest, DeviceRemovalClosesTheIdBelowAndLeavesTheHandle) {  // [spec 2.8], [spec 4 #39]
+TEST_F(UcmTest, DeviceRemovalClosesTheIdBelowAndLeavesTheHandle) {  // [spec 2.8.1, 2.8.2], [spec 4 #39]
   const auto [id, impl] = new_id(9);
   impl->deliver(EventType::device_removal);
   EXPECT_EQ(cma_.ids().size(), 1U);
@@ -249,7 +249,7 @@ TEST_F(UcmTest, DestroyBeforeCloseWorkRanDestroysOnce) {
   EXPECT_FALSE(dispatcher_.has_work(world_->now()));
 }
 
-TEST_F(UcmTest, MigrateTakesEventsAndCountsAlong) {
+TEST_F(UcmTest, MigrateTakesEventsAndCountsAlong) {  // [spec 2.8.6, 2.8.7, 6.2 #18]
   const auto [id, impl] = new_id(1);
   const auto [stays, stays_impl] = new_id(2);
   impl->deliver(EventType::addr_resolved);
@@ -284,7 +284,7 @@ TEST_F(UcmTest, RequestsMigrateWithTheirListener) {
   EXPECT_EQ(ucm_.get_event(other_)->uid, 3U);
 }
 
-TEST_F(UcmTest, NothingEntersAClosedChannel) {
+TEST_F(UcmTest, NothingEntersAClosedChannel) {  // [spec 2.8.8]
   const auto [id, impl] = new_id(1);
   ucm_.close(*other_);
   EXPECT_EQ(errno_of(ucm_.create_id(other_, 1, cma::PortSpace::tcp, cma::QpType::rc)), EBADF);
@@ -293,7 +293,7 @@ TEST_F(UcmTest, NothingEntersAClosedChannel) {
   EXPECT_EQ(errno_of(ucm_.bind(*file_, id, {})), ENOENT);
 }
 
-TEST_F(UcmTest, PathOptionMakesItsEvent) {  // [spec 1.4]
+TEST_F(UcmTest, PathOptionMakesItsEvent) {  // [spec 1.4.17, 6.2 #14]
   const auto [id, impl] = new_id(4);
   std::vector<std::byte> path(72);
   path[0] = std::byte{0x2B};
@@ -336,7 +336,8 @@ void run_threads(int count, const std::function<void(int)>& body) {
   for (int i = 0; i < count; ++i) threads.emplace_back([&body, i] { body(i); });
 }
 
-TEST_F(UcmTest, CommandsOfOneIdFromManyThreadsAreSerialised) {  // [spec 4 #2]; the fake checks it
+// [spec 4 #17]
+TEST_F(UcmTest, CommandsOfOneIdFromManyThreadsAreSerialised) {  // [spec 4 #2, 2.2.1, 2.8.9]; the fake checks it
   const auto [id, impl] = new_id(1);
   const Handle handle = id;
   run_threads(4, [&](int) {
@@ -345,7 +346,7 @@ TEST_F(UcmTest, CommandsOfOneIdFromManyThreadsAreSerialised) {  // [spec 4 #2]; 
   EXPECT_EQ(impl->calls.size(), 2000U);
 }
 
-TEST_F(UcmTest, ExactlyOneDestroyWins) {
+TEST_F(UcmTest, ExactlyOneDestroyWins) {  // [spec 7 I21]
   for (int round = 0; round < 100; ++round) {
     const Handle id = new_id(1).first;
     std::atomic<int> won{0};
@@ -427,7 +428,7 @@ TEST_F(UcmTest, MigrateLosesAgainstADestroyThatClaimedTheId) {  // [spec 4 #40]
   }
 }
 
-TEST_F(UcmTest, NoEventIsLostWhileAnIdMigratesToAndFro) {  // [spec 4 #41]
+TEST_F(UcmTest, NoEventIsLostWhileAnIdMigratesToAndFro) {  // [spec 4 #41, 2.8.6]
   const auto created = new_id(1);
   const Handle id = created.first;
   std::atomic<bool> done{false};

@@ -1,4 +1,4 @@
-// SET_OPTION's arguments [spec 6.2 no. 14, 6.2 #14].
+// SET_OPTION's arguments [spec 6.2 #14, 6.2 #14].
 #pragma once
 
 #include <cstddef>

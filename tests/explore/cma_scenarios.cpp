@@ -1,5 +1,5 @@
 // cma: an id may end at any moment, by its owner or by its handler, while answers, timers and messages are on their
-// way.
+// way [spec 2.1.1-2.1.3, 7 I13, 7 I14].
 #include <algorithm>
 #include <vector>
 
@@ -38,7 +38,7 @@ class Events {
 };
 
 // An address query is on its way. Its answer comes, and so does an ADDR_CHANGE, whose handler ends the id: whatever was
-// going on must be cancelled, in whichever order [spec 4 #4].
+// going on must be cancelled, in whichever order [spec 4 #4, 2.5.4].
 void destroy_from_handler(Execution& execution) {
   fabric::SimNetwork network(execution.world());
   Host host(execution, network, 1);
@@ -66,6 +66,7 @@ void destroy_from_handler(Execution& execution) {
 }
 
 // The handler of ADDR_RESOLVED starts the next step, as many programs do, and then ends the id all the same.
+// [spec 2.5.6, 3.5 I9]
 void next_step_then_destroy(Execution& execution) {
   fabric::SimNetwork network(execution.world());
   Host host(execution, network, 1);
@@ -86,6 +87,7 @@ void next_step_then_destroy(Execution& execution) {
 }
 
 // The owner ends the id while the neighbour answers, its MAC changes, the bond fails over, or the device goes.
+// [spec 2.5.1, 2.5.2, 3.5 A, 3.5 I8, 4 #3, 4 #26, 4 #27, 3.8 I12]
 void destroy_while_things_happen(Execution& execution) {
   fabric::SimNetwork network(execution.world());
   Host host(execution, network, 1);
@@ -187,7 +189,7 @@ class Server {
 };
 
 // Two hosts connect over a network that may lose one of the messages; the client goes as far as it chooses and ends its
-// id, while the server closes at any time.
+// id, while the server closes at any time [spec 2.2.3, 3.1 B, 4 #5, 5.6.8].
 void connect_and_close(Execution& execution) {
   fabric::SimNetwork network(execution.world());
   fabric::FaultPlan loss;

@@ -1,5 +1,6 @@
 // ucm on cma: unmodified programs call one id from several threads, destroy, migrate and close at any moment, and lose
 // their device. What ucm lets through to cma must keep cma's contract, which host.hpp watches.
+// [spec 2.2.1, 2.8.3, 2.8.9]
 #include <algorithm>
 #include <map>
 #include <vector>
@@ -191,7 +192,7 @@ void migrate_destroy_close(Execution& execution) {
   host.service.stop();
 }
 
-// Ids are born on a channel that is being closed.
+// Ids are born on a channel that is being closed [spec 2.8.8].
 void create_and_close(Execution& execution) {
   fabric::SimNetwork network(execution.world());
   UcmHost host(execution, network, 1);

@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::uint8_t device_max = 0xFF;  // RDMA_MAX_RESP_RES, RDMA_MAX_INIT_DEPTH
 
+// [spec 6.4.3, 6.4.4]
 Status check(const CmId& id, const rdma_conn_param* param) {
   if (id.device == nullptr) return fail(EINVAL);
   if (id.pub.ps != RDMA_PS_TCP) return {};
@@ -53,6 +54,7 @@ cma::ConnParam to_conn_param(const CmId& id, const rdma_conn_param* param, std::
   return out;
 }
 
+// [spec 6.4.3]
 int connect(const Call& call, const rdma_conn_param* param) {
   CmId& id = *call.id;
   if (const Status valid = check(id, param); !valid) return answer(valid);
@@ -67,6 +69,7 @@ int connect(const Call& call, const rdma_conn_param* param) {
   return complete(id);
 }
 
+// [spec 6.4.4]
 int accept(const Call& call, const rdma_conn_param* param) {
   CmId& id = *call.id;
   if (const Status valid = check(id, param); !valid) return answer(valid);
@@ -125,6 +128,7 @@ int rdma_reject(rdma_cm_id* id, const void* data, uint8_t length) {
   return reject(id, cm::RejectReason::consumer_defined, data, length);
 }
 
+// [spec 6.4.6]
 int rdma_reject_ece(rdma_cm_id* id, const void* data, uint8_t length) {
   return reject(id, cm::RejectReason::vendor_option, data, length);
 }
@@ -134,6 +138,7 @@ int rdma_notify(rdma_cm_id* id, ibv_event_type event) {
   return call ? answer(call->ucm->notify(call->file(), call->handle(), event)) : answer(call);
 }
 
+// [spec 6.4.5]
 int rdma_disconnect(rdma_cm_id* id) {
   const auto call = enter(id);
   if (!call) return answer(call);
@@ -142,6 +147,7 @@ int rdma_disconnect(rdma_cm_id* id) {
   return asked ? complete(*call->id) : answer(asked);
 }
 
+// [spec 6.4.2]
 int rdma_establish(rdma_cm_id* id) {
   const auto call = enter(id);
   if (!call) return answer(call);

@@ -40,6 +40,7 @@ int make_active(CmId& id, const rdma_addrinfo& info, ibv_pd* pd, ibv_qp_init_att
 }  // namespace
 }  // namespace hawser::abi::rdmacm
 
+// [spec 6.4.13]
 int rdma_create_ep(rdma_cm_id** id, rdma_addrinfo* info, ibv_pd* pd, ibv_qp_init_attr* attributes) {
   if (id == nullptr || info == nullptr) return fail_errno(EINVAL);
   rdma_cm_id* made = nullptr;
@@ -64,6 +65,7 @@ void rdma_destroy_ep(rdma_cm_id* id) {
   rdma_destroy_id(id);
 }
 
+// [spec 6.4.12]
 int rdma_get_request(rdma_cm_id* listen, rdma_cm_id** id) {
   const auto call = enter(listen);
   if (!call) return answer(call);

@@ -17,6 +17,7 @@ Result<std::optional<SocketAddress>> address_of(const sockaddr* address) {
   return known;
 }
 
+// [spec 6.2 #3]
 Status resolve(const Call& call, const sockaddr* source, const sockaddr* destination, int timeout_ms) {
   const auto from = address_of(source);
   const auto to = address_of(destination);
@@ -43,6 +44,7 @@ int destroy(const Call& call) {
   return 0;
 }
 
+// [spec 6.4.14]
 int migrate(const Call& call, std::shared_ptr<Channel> to, bool sync) {
   CmId& id = *call.id;
   const auto fetched = call.ucm->migrate_id(to->file, call.file(), call.handle());
@@ -126,6 +128,7 @@ int rdma_resolve_route(rdma_cm_id* id, int timeout_ms) {
   return asked ? complete(*call->id) : answer(asked);
 }
 
+// [spec 6.4.18]
 int rdma_set_option(rdma_cm_id* id, int level, int name, void* value, size_t length) {
   const auto call = enter(id);
   if (!call) return answer(call);

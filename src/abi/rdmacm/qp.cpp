@@ -120,6 +120,7 @@ int complete_queues(rdma_cm_id& id, ibv_qp_init_attr_ex& wanted) {
 }
 
 // A QP is usable for posting receives as soon as it is there: INIT; a datagram QP is ready to send [spec 4 #18].
+// [spec 1.4.39]
 int make_usable(const Call& call) {
   if (const int error = qp_to_init(call); error != 0) return error;
   if (call.id->pub.qp_type != IBV_QPT_UD) return 0;
