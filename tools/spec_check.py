@@ -6,7 +6,7 @@ usage: spec_check.py [ROOT]        (default: the repository that this file lies 
 
 A rule is defined where a list item or a table row of the specification begins with its bold number. At its end
 *(KIND: reason)* excuses it, KIND being "not RoCE", "kernel only", "by construction" or "open"; it is then listed and counted.
-A citation is `[spec 1.4.7]`, `[spec 1.4.7, 1.4.9-1.4.11, 4 #26, #27]`, `[spec 3.2 I2, I3]`, or a section, which leads a
+A list item *(KIND: reason)* NAME, NAME-NAME, …. excuses several rules at once. A citation is `[spec 1.4.7]`, `[spec 1.4.7, 1.4.9-1.4.11, 4 #26, #27]`, `[spec 3.2 I2, I3]`, or a section, which leads a
 reader there and counts for no rule. What stands in a test, a fuzzer, tests/ or the table walk counts as a test's."""
 import re
 import sys
@@ -16,6 +16,7 @@ SPECIFICATION = "docs/specification.md"
 RULE = re.compile(r"^(?:- |\| )\*\*(?P<name>\d[^*]*)\*\*", re.M)
 HEADING = re.compile(r"^#{1,3} (?P<name>\d+(?:\.\d+)*)\.? ", re.M)
 KINDS = ("not RoCE", "kernel only", "by construction", "open")
+LIST = re.compile(r"^- \*\((?P<kind>[^:]+): (?P<reason>[^)]+)\)\* (?P<names>[^.]*(?:\.\d[^.]*)*)\.$", re.M)
 MARK = re.compile(rf"\*\((?P<kind>{'|'.join(KINDS)}): (?P<reason>[^)]+)\)\*")
 CITATION = re.compile(r"\[spec\s+(?P<items>[^\]]{1,300})\]")
 COMMENT_GOES_ON = re.compile(r"\n[ \t]*(?://|#|\*)?[ \t]*")  # a citation may be broken across lines
@@ -41,6 +42,13 @@ class Specification:
             mark = MARK.search(body)
             if mark:
                 self.excused[name] = (mark.group("kind"), " ".join(mark.group("reason").split()))
+
+        for match in LIST.finditer(text):
+            for item, names in names_of(" ".join(match.group("names").split())):
+                for name in names or [item]:
+                    self.excused.setdefault(name, (match.group("kind"), " ".join(match.group("reason").split())))
+                    if name not in self.rules:
+                        self.errors.append((text.count("\n", 0, match.start()) + 1, f"there is no rule {name} to excuse"))
 
     @staticmethod
     def within(rule, section):

@@ -59,6 +59,13 @@ class SpecCheckTest(unittest.TestCase):
     def test_a_citation_may_be_broken_across_lines(self):
         self.assertEqual(self.messages(code="[spec 1.1.1,\n  //   1.1.2, 1.2\n// I1, 4 #1,\n// #2]"), [])
 
+    def test_a_list_excuses_several(self):
+        later = SPECIFICATION + "# 8. Not yet\n- *(open: later)* 1.1.1-1.1.2, 4 #1,\n  #2.\n"
+        self.assertEqual(self.messages(code="[spec 1.2 I1]", test="[spec 1.2 I1]", specification=later), [])
+        self.assertEqual(self.excused["4 #2"], ("open", "later"))
+        self.assertEqual(self.messages(specification=SPECIFICATION + "- *(open: never)* 1.1.9.\n"),
+                         ["there is no rule 1.1.9 to excuse"])
+
     def test_a_citation_of_nothing(self):
         self.assertEqual(self.messages(code=ALL + " [spec 1.1.9]"), ["the specification has no rule 1.1.9"])
         self.assertEqual(self.messages(test=ALL + " [spec 4 #1-#4]"),
