@@ -2,46 +2,65 @@
 """usage: apply_mutant.py ROOT PATCH COPY
 
 Copies the files that PATCH touches from the repository ROOT to the folder COPY and applies it there, exactly: the text
-that the patch removes and its context must be in the source as they are (lines may have moved). Fails otherwise."""
+that the patch removes and its context must be in the source as they are (lines may have moved, comments may say something
+else). Fails otherwise."""
 import re
 import sys
 from pathlib import Path
 
 
 def hunks_by_file(patch):
-    """{path: [(first line, old lines, new lines), …]}"""
+    """{path: [(first line, [(" ", "-" or "+", text), …]), …]}"""
     files = {}
-    hunks = None
-    old = new = None
+    hunks = lines = None
     for line in patch.splitlines():
         if line.startswith("+++ b/"):
             hunks = files.setdefault(line[6:].split("\t")[0].strip(), [])
-            old = new = None
+            lines = None
         elif line.startswith(("--- ", "diff ", "index ")):
-            old = new = None
+            lines = None
         elif match := re.match(r"@@ -(\d+)", line):
-            old, new = [], []
-            hunks.append((int(match.group(1)) - 1, old, new))
-        elif old is not None and line[:1] in (" ", "-", "+", ""):
-            if line[:1] != "+":
-                old.append(line[1:])
-            if line[:1] != "-":
-                new.append(line[1:])
+            lines = []
+            hunks.append((int(match.group(1)) - 1, lines))
+        elif lines is not None and line[:1] in (" ", "-", "+", ""):
+            lines.append((line[:1] or " ", line[1:]))
     return files
+
+
+def code(line):
+    return re.sub(r"\s*//.*", "", line)
+
+
+def is_comment(line):
+    return line.lstrip().startswith("//")
 
 
 def apply(text, hunks):
     lines = text.split("\n")
-    shift = 0
-    for first, old, new in hunks:
-        if not old:
+    for first, hunk in hunks:
+        hunk = [(sign, line) for sign, line in hunk if sign == "+" or not is_comment(line)]
+        wanted = [code(line) for sign, line in hunk if sign != "+"]
+        if not wanted:
             raise ValueError("a hunk has no context")
-        places = [i for i in range(len(lines) - len(old) + 1) if lines[i:i + len(old)] == old]
+        numbers = [i for i, line in enumerate(lines) if not is_comment(line)]
+        source = [code(lines[i]) for i in numbers]
+        places = [i for i in range(len(source) - len(wanted) + 1) if source[i:i + len(wanted)] == wanted]
         if not places:
-            raise ValueError("this text is not there any more:\n" + "\n".join(old))
-        at = min(places, key=lambda place: abs(place - first - shift))
-        lines[at:at + len(old)] = new
-        shift += len(new) - len(old)
+            raise ValueError("this text is not there any more:\n" + "\n".join(wanted))
+        at = min(places, key=lambda place: abs(numbers[place] - first))
+        here = begin = numbers[at]
+        new = []
+        for sign, line in hunk:
+            if sign == "+":
+                new.append(line)
+                continue
+            while is_comment(lines[here]):
+                new.append(lines[here])
+                here += 1
+            if sign == " ":
+                new.append(lines[here])
+            here += 1
+        lines[begin:here] = new
     return "\n".join(lines)
 
 
