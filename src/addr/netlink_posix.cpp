@@ -225,7 +225,7 @@ Result<Mac> NetlinkView::neighbour(std::uint32_t interface, const IpAddress& add
     const Status asked = ask(ask_neighbour(question.data(), interface, address),
                              [&](const nlmsghdr* message) { entry = parse_neighbour(message); });
     if (asked && entry && entry->mac) return *entry->mac;
-    if (!asked && asked.error().value() == ENODEV) return fail(ENODEV);
+    if (!asked && errno_of(asked) == ENODEV) return fail(ENODEV);
   }
   provoke(interface, address);
   return fail(ENODATA);

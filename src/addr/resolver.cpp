@@ -85,7 +85,7 @@ Status Resolver::resolve(Request& request, const std::optional<IpAddress>& sourc
 
   const std::uint64_t events = state_->events();
   const auto first = state_->attempt(r);
-  if (!first && first.error().value() != ENODATA) {
+  if (!first && errno_of(first) != ENODATA) {
     r.callback = nullptr;
     return fail(first.error());
   }
@@ -118,7 +118,7 @@ void Resolver::State::on_time(Request::State& request) {
     if (!request.is_linked()) return;
     const rt::Time now = dispatcher.world().now();
     const bool late = now >= request.deadline;
-    if (!result && !late && result.error().value() == ENODATA) {
+    if (!result && !late && errno_of(result) == ENODATA) {
       return dispatcher.arm(request.timer, neighbour_events != events ? now : request.deadline);
     }
     if (!result && late) result = fail(ETIMEDOUT);

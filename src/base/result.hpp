@@ -1,28 +1,18 @@
-// Errors are values inside Hawser: Result<T> holds a T or a std::error_code of the generic (errno) category.
-// The C ABI turns them into errno. The message that explains (object, state, rule) is made where the error is, with
-// base/log.hpp; the code alone crosses rooms.
+// Errors are values inside Hawser: Result<T> (hawser/error.hpp) holds a T or a std::error_code, which the C ABI turns
+// into errno with errno_of(). Most are plain errnos; a room that can say why it refuses uses a category of its own
+// (base/refusal.hpp). A message for people is made where the error is, with base/log.hpp; the code alone crosses rooms.
 #pragma once
 
 #include <cerrno>
-#include <expected>
-#include <system_error>
+
+#include "hawser/error.hpp"
 
 namespace hawser {
-
-template <class T>
-using Result = std::expected<T, std::error_code>;
-using Status = Result<void>;
 
 // fail(EINVAL): the unexpected value of any Result.
 [[nodiscard]] inline std::unexpected<std::error_code> fail(int errno_value) {
   return std::unexpected(std::error_code(errno_value, std::generic_category()));
 }
 [[nodiscard]] inline std::unexpected<std::error_code> fail(std::error_code code) { return std::unexpected(code); }
-
-// The errno of a Status or Result; 0 on success.
-template <class T>
-[[nodiscard]] int errno_of(const Result<T>& result) {
-  return result ? 0 : result.error().value();
-}
 
 }  // namespace hawser

@@ -22,7 +22,7 @@ std::uint8_t three_bits(std::uint8_t count) { return std::min<std::uint8_t>(coun
 // The whole call under the handler_mutex: no handler sees a CONNECT that is taken back, and no event overtakes the call
 // [spec 1.4.19, 3.1 A, 3.1 B].
 Status Id::connect(const ConnParam& param) {
-  if (!contract_.allowed_here(Entry::connect, HW_CALL_SITE)) return fail(EDEADLK);
+  if (!contract_.allowed_here(Entry::connect, HW_CALL_SITE)) return refusal(EDEADLK, Entry::connect, Rule::own_handler);
   Entered entered(contract_, Entry::connect, HW_CALL_SITE);
   rt::Lock lock(handler_mutex_);
   const Status connected = connect_under_lock(param);
@@ -39,7 +39,7 @@ Status Id::connect_locked(const ConnParam& param) {
 
 // [spec 1.4.19, 1.5.31]
 Status Id::connect_under_lock(const ConnParam& param) {
-  if (!move<State::route_resolved, State::connect>()) return fail(EINVAL);
+  if (!move<State::route_resolved, State::connect>()) return refusal(EINVAL, Entry::connect, Rule::needs_route);
   Status sent = send_request(param);
   if (!sent && !move<State::connect, State::route_resolved>()) HW_BUG("cma-connect-left-under-lock");
   return sent;
@@ -79,11 +79,11 @@ Result<std::vector<std::byte>> Id::private_data_of(const ConnParam& param) const
 
 Status Id::send_req(cm::Connection& connection, const ConnParam& param) {
   const auto private_data = private_data_of(param);
-  if (!private_data) return fail(private_data.error());
+  if (!private_data) return refusal(errno_of(private_data), Entry::connect, Rule::private_data_too_long);
   cm::ReqParam req;
   {
     rt::Lock lock(data_mutex_);
-    if (!has_path_) return fail(EINVAL);
+    if (!has_path_) return refusal(EINVAL, Entry::connect, Rule::needs_route);
     req.path = path_;
     req.service_id = service_id(destination_.port);
     req.qpn = param.qpn.value != 0 ? param.qpn : qpn_;
@@ -106,11 +106,11 @@ Status Id::send_req(cm::Connection& connection, const ConnParam& param) {
 
 Status Id::send_sidr_req(cm::Connection& connection, const ConnParam& param) {
   const auto private_data = private_data_of(param);
-  if (!private_data) return fail(private_data.error());
+  if (!private_data) return refusal(errno_of(private_data), Entry::connect, Rule::private_data_too_long);
   cm::SidrReqParam req;
   {
     rt::Lock lock(data_mutex_);
-    if (!has_path_) return fail(EINVAL);
+    if (!has_path_) return refusal(EINVAL, Entry::connect, Rule::needs_route);
     req.path = path_;
     req.service_id = service_id(destination_.port);
   }
@@ -126,9 +126,9 @@ Status Id::send_sidr_req(cm::Connection& connection, const ConnParam& param) {
 Status Id::accept(const ConnParam* param) {
   handler_mutex_.assert_held();
   Entered entered(contract_, Entry::accept, HW_CALL_SITE);
-  if (state() != State::connect) return fail(EINVAL);
+  if (state() != State::connect) return refusal(EINVAL, Entry::accept, Rule::needs_connect);
   cm::Connection* const lower = connection();
-  if (lower == nullptr) return fail(EINVAL);
+  if (lower == nullptr) return refusal(EINVAL, Entry::accept, Rule::needs_connection);
   Status sent = qp_type_ == QpType::ud ? send_sidr_rep(*lower, param != nullptr ? *param : ConnParam{})
                                        : send_response(*lower, param);
   if (!sent) {
@@ -141,7 +141,9 @@ Status Id::accept(const ConnParam* param) {
 // The answer to a request (REP), or to a response (RTU) when there is no parameter [spec 1.10.1, 1.10.2].
 Status Id::send_response(cm::Connection& connection, const ConnParam* param) {
   if (param == nullptr) return connection.send_rtu({});
-  if (param->private_data.size() > rep_user_data_bytes) return fail(EINVAL);
+  if (param->private_data.size() > rep_user_data_bytes) {
+    return refusal(EINVAL, Entry::accept, Rule::private_data_too_long);
+  }
   cm::RepParam rep;
   {
     rt::Lock lock(data_mutex_);
@@ -192,14 +194,14 @@ QKey Id::qkey_or_default() {
 Status Id::reject(std::uint16_t reason, std::span<const std::byte> private_data) {
   Entered entered(contract_, Entry::reject, HW_CALL_SITE);
   cm::Connection* const lower = connection();
-  if (lower == nullptr) return fail(EINVAL);
+  if (lower == nullptr) return refusal(EINVAL, Entry::reject, Rule::needs_connection);
   return refuse(*lower, reason, private_data);
 }
 
 // A SIDR_REP has no reasons [spec 1.10.5].
 Status Id::refuse(cm::Connection& connection, std::uint16_t reason, std::span<const std::byte> private_data) {
   if (qp_type_ != QpType::ud) {
-    if (private_data.size() > rej_user_data_bytes) return fail(EINVAL);
+    if (private_data.size() > rej_user_data_bytes) return refusal(EINVAL, Entry::reject, Rule::private_data_too_long);
     return connection.send_rej(reason, {}, private_data);
   }
   if (private_data.size() > sidr_rep_user_data_bytes) return fail(EINVAL);
@@ -210,7 +212,7 @@ Status Id::refuse(cm::Connection& connection, std::uint16_t reason, std::span<co
 Status Id::disconnect() {
   Entered entered(contract_, Entry::disconnect, HW_CALL_SITE);
   cm::Connection* const lower = connection();
-  if (lower == nullptr) return fail(EINVAL);
+  if (lower == nullptr) return refusal(EINVAL, Entry::disconnect, Rule::needs_connection);
   entered.leave();  // the answer's handler may end the id
   // Whichever of the two fits; 0 even when neither does [spec 1.4].
   if (!lower->send_dreq({})) static_cast<void>(lower->send_drep({}));
@@ -221,7 +223,7 @@ Status Id::disconnect() {
 Status Id::notify_established() {
   Entered entered(contract_, Entry::notify_established, HW_CALL_SITE);
   cm::Connection* const lower = connection();
-  if (lower == nullptr) return fail(EINVAL);
+  if (lower == nullptr) return refusal(EINVAL, Entry::notify_established, Rule::needs_connection);
   entered.leave();
   return lower->notify_established();
 }

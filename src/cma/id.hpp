@@ -24,6 +24,7 @@
 #include "cm/types.hpp"
 #include "cma/contract.hpp"
 #include "cma/port_arbiter.hpp"
+#include "cma/refusal.hpp"
 #include "cma/state.hpp"
 #include "cma/types.hpp"
 #include "runtime/dispatcher.hpp"
@@ -169,9 +170,13 @@ class Id : public DeviceHook {
   Event resolved_service(const cm::Event& event);
 
   // --- steps of the entry points ---
-  Status bind(const SocketAddress& source, const SocketAddress& destination);
-  Status acquire(const SocketAddress& source, const SocketAddress& destination);
-  Status check_bindable(const SocketAddress& source) const;
+  [[nodiscard]] std::unexpected<std::error_code> refusal(int errno_value, Entry entry, Rule rule) const {
+    return cma::refuse(errno_value, entry, state(), rule);
+  }
+  // `entry`: on whose behalf.
+  Status bind(const SocketAddress& source, const SocketAddress& destination, Entry entry);
+  Status acquire(const SocketAddress& source, const SocketAddress& destination, Entry entry);
+  Status check_bindable(const SocketAddress& source, Entry entry) const;
   Status prepare_source(const SocketAddress* source, const SocketAddress& destination);
   Status adopt(const addr::Resolved& resolved);
   [[nodiscard]] Result<cm::Path> make_path() const;

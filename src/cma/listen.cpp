@@ -17,9 +17,9 @@ Status Id::listen(int /*backlog*/) {
   if (!move<State::addr_bound, State::listen>()) {
     lock.unlock();
     const SocketAddress any{.family = Family::inet, .ip = IpAddress::any_v4()};
-    if (Status bound = bind(any, {}); !bound) return bound;  // proves IDLE, or refuses
+    if (Status bound = bind(any, {}, Entry::listen); !bound) return bound;  // proves IDLE, or refuses
     lock.lock();
-    if (!move<State::addr_bound, State::listen>()) return fail(EINVAL);
+    if (!move<State::addr_bound, State::listen>()) return refusal(EINVAL, Entry::listen, Rule::needs_bound);
   }
   Status listening = start_listening();
   if (listening) return listening;

@@ -12,7 +12,9 @@ Status Id::set_reuse_address(bool reuse) {
   // One snapshot decides [spec 3.4 I7]; a listen that slips in between is caught by the arbiter, which is where the
   // flag counts once a port is bound [spec 3.3 I4].
   const State now = state();
-  if (now == State::listen || (now != State::idle && !reuse)) return fail(EINVAL);
+  if (now == State::listen || (now != State::idle && !reuse)) {
+    return refusal(EINVAL, Entry::set_option, Rule::not_listening);
+  }
   PortHandle port = 0;
   {
     rt::Lock lock(data_mutex_);
@@ -30,7 +32,9 @@ Status Id::set_reuse_address(bool reuse) {
 Status Id::set_af_only(bool only) {
   Entered entered(contract_, Entry::set_option, HW_CALL_SITE);
   const State now = state();
-  if (now != State::idle && now != State::addr_bound) return fail(EINVAL);
+  if (now != State::idle && now != State::addr_bound) {
+    return refusal(EINVAL, Entry::set_option, Rule::idle_or_bound);
+  }
   rt::Lock lock(data_mutex_);
   options_.v6_only = only;
   return {};
@@ -47,7 +51,9 @@ Status Id::set_service_type(std::uint8_t tos) {
 // [spec 1.4.37]
 Status Id::set_ack_timeout(std::uint8_t timeout) {
   Entered entered(contract_, Entry::set_option, HW_CALL_SITE);
-  if (qp_type_ != QpType::rc && qp_type_ != QpType::xrc_ini) return fail(EINVAL);
+  if (qp_type_ != QpType::rc && qp_type_ != QpType::xrc_ini) {
+    return refusal(EINVAL, Entry::set_option, Rule::wrong_qp_type);
+  }
   rt::Lock lock(data_mutex_);
   options_.ack_timeout = timeout;
   return {};
@@ -56,8 +62,10 @@ Status Id::set_ack_timeout(std::uint8_t timeout) {
 // [spec 1.4.38]
 Status Id::set_min_rnr_timer(std::uint8_t timer) {
   Entered entered(contract_, Entry::set_option, HW_CALL_SITE);
-  if (timer > 31) return fail(EINVAL);
-  if (qp_type_ != QpType::rc && qp_type_ != QpType::xrc_tgt) return fail(EINVAL);
+  if (timer > 31) return refusal(EINVAL, Entry::set_option, Rule::rnr_timer_range);
+  if (qp_type_ != QpType::rc && qp_type_ != QpType::xrc_tgt) {
+    return refusal(EINVAL, Entry::set_option, Rule::wrong_qp_type);
+  }
   rt::Lock lock(data_mutex_);
   options_.min_rnr_timer = timer;
   return {};

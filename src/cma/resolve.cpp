@@ -48,8 +48,8 @@ Status Id::resolve_addr(const SocketAddress* source, const SocketAddress& destin
     }
   }
   if (from.family != to.family) {
-    if (!move<State::addr_query, State::addr_bound>()) return fail(ENODEV);
-    return fail(EINVAL);
+    if (!move<State::addr_query, State::addr_bound>()) return refusal(ENODEV, Entry::resolve_addr, Rule::device_gone);
+    return refusal(EINVAL, Entry::resolve_addr, Rule::family_differs);
   }
   // The request of an earlier attempt may still be on its way out: it is ours again only after this [spec 4 #11].
   core_.services.resolver.cancel(address_request_);
@@ -59,7 +59,7 @@ Status Id::resolve_addr(const SocketAddress* source, const SocketAddress& destin
   rt::UniqueLock lock(handler_mutex_);
   if (state() != State::addr_query) {
     HW_PROBE("cma-claimed-before-query");
-    return fail(ENODEV);
+    return refusal(ENODEV, Entry::resolve_addr, Rule::device_gone);
   }
   const auto source_ip = from.ip.is_any() ? std::nullopt : std::optional(from.ip);
   const std::uint32_t interface = to.scope_id != 0 ? to.scope_id : from.scope_id;
@@ -75,8 +75,10 @@ Status Id::prepare_source(const SocketAddress* source, const SocketAddress& dest
   if (move<State::addr_bound, State::addr_query>()) return {};
   const bool given = source != nullptr && source->family != Family::unspecified;
   const SocketAddress from = given ? *source : wildcard_of(destination);
-  if (Status bound = bind(from, destination); !bound) return bound;
-  if (!move<State::addr_bound, State::addr_query>()) return fail(EINVAL);
+  if (Status bound = bind(from, destination, Entry::resolve_addr); !bound) return bound;
+  if (!move<State::addr_bound, State::addr_query>()) {
+    return refusal(EINVAL, Entry::resolve_addr, Rule::needs_bound);
+  }
   return {};
 }
 
@@ -117,11 +119,14 @@ Status Id::adopt(const addr::Resolved& resolved) {
 
 Status Id::resolve_route(rt::Duration timeout) {
   Entered entered(contract_, Entry::resolve_route, HW_CALL_SITE);
-  if (timeout <= rt::Duration::zero()) return fail(EINVAL);
-  if (!move<State::addr_resolved, State::route_query>()) return fail(EINVAL);
+  if (timeout <= rt::Duration::zero()) return refusal(EINVAL, Entry::resolve_route, Rule::timeout_not_positive);
+  if (!move<State::addr_resolved, State::route_query>()) {
+    return refusal(EINVAL, Entry::resolve_route, Rule::needs_address);
+  }
   auto path = make_path();
   if (!path) {
-    if (!move<State::route_query, State::addr_resolved>()) return fail(ENODEV);
+    if (!move<State::route_query, State::addr_resolved>())
+      return refusal(ENODEV, Entry::resolve_route, Rule::device_gone);
     return fail(path.error());
   }
   std::optional<addr::Resolved> resolved;
@@ -174,7 +179,7 @@ Result<cm::Path> Id::make_path() const {
 
 Status Id::set_path(const cm::Path& path) {
   Entered entered(contract_, Entry::set_path, HW_CALL_SITE);
-  if (!move<State::addr_resolved, State::route_query>()) return fail(EINVAL);
+  if (!move<State::addr_resolved, State::route_query>()) return refusal(EINVAL, Entry::set_path, Rule::needs_address);
   bool has_device = false;
   {
     rt::Lock lock(data_mutex_);

@@ -99,7 +99,7 @@ void on_response(const Call& call, const ucm::EventRecord& record, CmEvent& even
 void on_resolved(const Call& call, CmEvent& event, rdma_cm_event_type failed) {
   if (const Status known = query(call); !known) {
     event.pub.event = failed;
-    event.pub.status = -known.error().value();
+    event.pub.status = -errno_of(known);
   }
 }
 

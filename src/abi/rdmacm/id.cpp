@@ -36,7 +36,7 @@ int destroy(const Call& call) {
   CmId& id = *call.id;
   const auto reported = call.ucm->destroy_id(call.file(), call.handle());
   // ENOENT: it ended with its channel already.
-  if (!reported && reported.error().value() != ENOENT) return answer(reported);
+  if (!reported && errno_of(reported) != ENOENT) return answer(reported);
   drop_sync_event(id);
   if (reported) id.wait_until_acknowledged(*reported);
   Process::current().ids.take(&id.pub);
@@ -63,7 +63,7 @@ int migrate(const Call& call, std::shared_ptr<Channel> to, bool sync) {
 
 rdma_event_channel* rdma_create_event_channel() {
   if (const auto ucm = Process::current().ucm(); !ucm) {
-    errno = ucm.error().value();
+    errno = errno_of(ucm);
     return nullptr;
   }
   const auto channel = make_channel();

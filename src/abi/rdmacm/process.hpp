@@ -45,7 +45,7 @@ class Process {
 [[nodiscard]] int fail_errno(int error);
 template <class T>
 [[nodiscard]] int answer(const Result<T>& result) {
-  return result ? 0 : fail_errno(result.error().value());
+  return result ? 0 : fail_errno(errno_of(result));
 }
 
 }  // namespace hawser::abi::rdmacm

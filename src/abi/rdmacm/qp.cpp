@@ -76,7 +76,7 @@ Result<int> init_attributes(const Call& call, ibv_qp_attr& attributes) {
 
 int modify(const Call& call, ibv_qp_attr& attributes) {
   const auto mask = init_attributes(call, attributes);
-  if (!mask) return mask.error().value();
+  if (!mask) return errno_of(mask);
   return ibv_modify_qp(call.id->pub.qp, &attributes, *mask);
 }
 
@@ -180,14 +180,14 @@ int qp_to_rtr_and_rts(const Call& call, std::uint8_t responder_resources, std::u
   ibv_qp_attr attributes{};
   attributes.qp_state = IBV_QPS_RTR;
   auto mask = init_attributes(call, attributes);
-  if (!mask) return mask.error().value();
+  if (!mask) return errno_of(mask);
   if (responder_resources != RDMA_MAX_RESP_RES) attributes.max_dest_rd_atomic = responder_resources;
   if (const int error = ibv_modify_qp(call.id->pub.qp, &attributes, *mask); error != 0) return error;
 
   attributes = {};
   attributes.qp_state = IBV_QPS_RTS;
   mask = init_attributes(call, attributes);
-  if (!mask) return mask.error().value();
+  if (!mask) return errno_of(mask);
   if (initiator_depth != RDMA_MAX_INIT_DEPTH) attributes.max_rd_atomic = initiator_depth;
   return ibv_modify_qp(call.id->pub.qp, &attributes, *mask);
 }
