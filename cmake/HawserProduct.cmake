@@ -6,6 +6,8 @@
 #   bin/hawserd           bin/hawserd
 #   lib/librdmacm.so.1    lib/hawser/librdmacm.so.1     (not lib/: Debian's own libraries stay what programs find)
 #   lib/libibverbs.so.1   lib/hawser/libibverbs.so.1
+#   lib/libhawser.so.0    lib/hawser/libhawser.so.0
+#   include/hawser        include/hawser, lib/pkgconfig/hawser.pc, lib/cmake/hawser
 set(HAWSER_PRODUCT_PROGRAMS hawser hawserd)
 set(HAWSER_PRODUCT_LIBRARIES rdmacm ibverbs)
 
@@ -26,8 +28,19 @@ function(hawser_finish_product)
       install(TARGETS ${target} LIBRARY DESTINATION lib/hawser)
     endif()
   endforeach()
-  install(DIRECTORY ${CMAKE_SOURCE_DIR}/include/hawser DESTINATION include OPTIONAL)
+  hawser_install_cxx_interface()
   hawser_collect_unit_tests(${CMAKE_SOURCE_DIR})
+endfunction()
+
+# Headers, and how programs find them and the library: pkg-config hawser, find_package(hawser). Both relocatable.
+function(hawser_install_cxx_interface)
+  install(DIRECTORY ${CMAKE_SOURCE_DIR}/include/hawser DESTINATION include)
+  configure_file(${CMAKE_SOURCE_DIR}/cmake/hawser.pc.in ${CMAKE_BINARY_DIR}/hawser.pc @ONLY)
+  install(FILES ${CMAKE_BINARY_DIR}/hawser.pc DESTINATION lib/pkgconfig)
+  include(CMakePackageConfigHelpers)
+  write_basic_package_version_file(${CMAKE_BINARY_DIR}/hawserConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+  install(FILES ${CMAKE_SOURCE_DIR}/cmake/hawserConfig.cmake ${CMAKE_BINARY_DIR}/hawserConfigVersion.cmake
+          DESTINATION lib/cmake/hawser)
 endfunction()
 
 function(hawser_collect_unit_tests folder)

@@ -8,6 +8,8 @@ raw-sync    In the explored rooms every thread, mutex, atomic, clock and random 
 mutable-static
             In the same rooms no state outlives a Stack: no mutable variables of static storage.
 layering    A room includes only rooms below it.
+public-header
+            Public headers stand by themselves: they include nothing of ours but each other.
 bug-name    Names of HW_BUG and HW_ASSERT are literal, unique and kebab-case, so that a report finds its line.
 sleep       Tests do not sleep: they observe.
 todo        Unfinished work is an issue, not a comment.
@@ -19,7 +21,7 @@ from pathlib import Path
 
 # Bottom up; rooms in one line are beside each other and do not know each other.
 ROOMS = [["base"], ["runtime"], ["fabric"], ["roce"], ["capture"], ["verbs"], ["addr"], ["cm"], ["cma"], ["ucm"],
-         ["agent"], ["stack"], ["abi", "cli"]]
+         ["agent"], ["stack"], ["abi", "api", "cli"]]
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 # capture lies beside roce: it reads packets with roce's code, and no room but cli needs it.
 CAPTURE_USERS = {"capture", "cli"}
@@ -113,6 +115,14 @@ def layering(source):
             yield match.start(1), f"'{source.room}' may not include 'capture'"
 
 
+def public_header(source):
+    if source.path.parts[:2] != ("include", "hawser"):
+        return
+    for match in re.finditer(r'^[ \t]*#[ \t]*include[ \t]*["<]([^">]+)[">]', source.with_strings, re.M):
+        if not re.fullmatch(r"hawser/\w+\.hpp|[a-z_]+|sys/\w+\.h|netinet/\w+\.h", match.group(1)):
+            yield match.start(1), f"a public header may not include '{match.group(1)}'"
+
+
 def arguments(text, start):
     """The text between the parenthesis before `start` and its partner (literals do not count)."""
     depth, position = 1, start
@@ -145,7 +155,7 @@ def todo(source):
         yield match.start(), f"'{match.group(0)}': make it an issue"
 
 
-RULES = {"raw-sync": raw_sync, "mutable-static": mutable_static, "layering": layering, "sleep": sleep, "todo": todo}
+RULES = {"raw-sync": raw_sync, "mutable-static": mutable_static, "layering": layering, "public-header": public_header, "sleep": sleep, "todo": todo}
 
 
 def lint(root):

@@ -81,6 +81,12 @@ class LintTest(unittest.TestCase):
     def test_room_without_a_place(self):
         self.assert_finds("layering", {"src/attic/a.cpp": "int f();\n"})
 
+    def test_public_headers_stand_alone(self):
+        for text in ('#include "base/ip.hpp"', "#include <fmt/format.h>", "#include <boost/version.hpp>"):
+            self.assert_finds("public-header", {"include/hawser/a.hpp": text + "\n"})
+        for text in ('#include "hawser/ip.hpp"', "#include <cstdint>", "#include <string_view>"):
+            self.assertEqual(self.rules({"include/hawser/a.hpp": text + "\n"}), [])
+
     def test_bug_name_is_unique(self):
         self.assert_finds("bug-name", {"src/cm/a.cpp": 'void f() { HW_BUG("cm-a"); }\n',
                                        "src/verbs/b.cpp": 'void f(int x) {\n  HW_ASSERT(g(x) ==\n      h("(", x), "cm-a");\n}\n'})

@@ -29,6 +29,8 @@ const char* text(Rule rule) {
     case Rule::timeout_not_positive: return "the timeout must be positive [spec 1.4]";
     case Rule::wrong_qp_type: return "the id's queue pair type has no such option [spec 1.14]";
     case Rule::rnr_timer_range: return "the timer is a number from 0 to 31 [spec 1.14]";
+    case Rule::ended: return "it has ended: it was destroyed, or its handler returned non-zero [spec 2.2]";
+    case Rule::needs_handler_lock: return "allowed in the id's handler, or under its lock, only [spec 2.2]";
   }
   return "";
 }

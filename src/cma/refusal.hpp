@@ -33,6 +33,8 @@ enum class Rule : std::uint8_t {
   timeout_not_positive,
   wrong_qp_type,
   rnr_timer_range,
+  ended,
+  needs_handler_lock,
 };
 
 [[nodiscard]] const RefusalCategory& refusal_category();

@@ -12,7 +12,7 @@ using Refusals = TwoHosts;
 
 TEST_F(Refusals, NameTheCallTheStateAndTheRule) {
   TestId id(a_);
-  ASSERT_TRUE(id->bind_addr(at("10.0.0.1", 7000)));
+  ASSERT_TRUE(id->bind_addr(address("10.0.0.1", 7000)));
   const Status early = id->connect(with_qp(1));
   EXPECT_EQ(errno_of(early), EINVAL);
   EXPECT_EQ(early.error().message(),
@@ -24,11 +24,11 @@ TEST_F(Refusals, NameTheCallTheStateAndTheRule) {
 TEST_F(Refusals, TellWhosePortItIs) {
   TestId first(a_);
   TestId second(a_);
-  ASSERT_TRUE(first->bind_addr(at("10.0.0.1", 7000)));
-  const Status taken = second->bind_addr(at("10.0.0.1", 7000));
+  ASSERT_TRUE(first->bind_addr(address("10.0.0.1", 7000)));
+  const Status taken = second->bind_addr(address("10.0.0.1", 7000));
   EXPECT_EQ(taken.error(), std::errc::address_in_use);
   EXPECT_EQ(taken.error().message().substr(0, 48), "bind_addr on an id in BINDING: another id has th");
-  const Status elsewhere = second->bind_addr(at("192.0.2.1", 7000));
+  const Status elsewhere = second->bind_addr(address("192.0.2.1", 7000));
   EXPECT_EQ(elsewhere.error(), std::errc::address_not_available);
 }
 
@@ -39,7 +39,7 @@ TEST_F(Refusals, AutomaticBindSpeaksOfTheCallThatWanted) {
 }
 
 TEST(RefusalText, EveryRuleHasOne) {
-  for (int rule = 1; rule <= static_cast<int>(Rule::rnr_timer_range); ++rule) {
+  for (int rule = 1; rule <= static_cast<int>(Rule::needs_handler_lock); ++rule) {
     const Status status = refuse(EINVAL, Entry::connect, State::idle, static_cast<Rule>(rule));
     EXPECT_NE(status.error().message(), "connect on an id in IDLE (Invalid argument)") << rule;
   }

@@ -162,8 +162,10 @@ Result<cm::Path> Id::make_path() const {
   if (!mtu) return fail(EINVAL);
   cm::Path path;
   path.device = device_;
-  path.local = gid_of(resolved_->source);
-  path.remote = gid_of(resolved_->destination);
+  // 127/8 is one device's, unless somebody has shared it out (a Stack that has one address).
+  path.local = device_->gid_index(resolved_->source) ? resolved_->source : gid_of(resolved_->source);
+  const bool local_destination = !resolved_->destination_mac;
+  path.remote = local_destination ? gid_of(resolved_->destination) : resolved_->destination;
   path.interface = device_->interface_index();
   path.mtu = *mtu;
   path.traffic_class = options_.service_type.value_or(0);

@@ -69,16 +69,18 @@ void cap_receive_buffer(int socket) {
   (void)set_int(socket, SOL_SOCKET, SO_RCVBUF, bytes / 2);
 }
 
-[[nodiscard]] int bind_any(int socket, bool v6, std::uint16_t port) {
+[[nodiscard]] int bind_to(int socket, bool v6, const IpAddress& ip, std::uint16_t port) {
   if (v6) {
     sockaddr_in6 address{};
     address.sin6_family = AF_INET6;
     address.sin6_port = htons(port);
+    std::ranges::copy(ip.bytes, address.sin6_addr.s6_addr);
     return bind(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address);
   }
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(port);
+  address.sin_addr.s_addr = htonl(ip.v4_host_order());
   return bind(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address);
 }
 
@@ -248,11 +250,16 @@ Result<int> open_udp_socket(const UdpSocketOptions& options) {
     socket = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_UDP);
   }
   if (socket < 0) return fail(errno);
+  const IpAddress ip = options.address.value_or(v6 ? IpAddress::any_v6() : IpAddress::any_v4());
+  if (!v6 && !ip.is_v4()) {
+    close(socket);
+    return fail(EADDRNOTAVAIL);
+  }
   const bool configured = (v6 ? set_options_v6(socket) : set_int(socket, IPPROTO_IP, IP_PKTINFO, 1)) &&
                           set_options_v4(socket) &&
                           (!options.reuse_port || set_int(socket, SOL_SOCKET, SO_REUSEPORT, 1));
   cap_receive_buffer(socket);
-  if (!configured || bind_any(socket, v6, options.port) != 0) {
+  if (!configured || bind_to(socket, v6, ip, options.port) != 0) {
     const int error = errno;
     close(socket);
     return fail(error);

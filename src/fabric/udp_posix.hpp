@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/result.hpp"
@@ -15,11 +16,13 @@
 namespace hawser::fabric {
 
 struct UdpSocketOptions {
-  bool reuse_port{};                 // one of a group that an agent keeps; otherwise the port is exclusively ours
-  std::uint16_t port{roce_v2_port};  // 0: any (tests)
+  bool reuse_port{};                   // one of a group that an agent keeps; otherwise the port is exclusively ours
+  std::uint16_t port{roce_v2_port};    // 0: any (tests)
+  std::optional<IpAddress> address{};  // of this address only; not link-local
 };
 
-// A socket as UdpFabric needs it, bound to the wildcard address: dual-stack, or AF_INET where the kernel has no IPv6.
+// A socket as UdpFabric needs it, bound to the wildcard address or to one: dual-stack, or AF_INET where the kernel has
+// no IPv6. EADDRINUSE, EADDRNOTAVAIL.
 // The descriptor is close-on-exec and non-blocking and belongs to the caller.
 [[nodiscard]] Result<int> open_udp_socket(const UdpSocketOptions& options);
 

@@ -295,5 +295,16 @@ TEST_F(UdpFabricTest, ReceiveBufferIsWhatTheEnvironmentSays) {
   unsetenv("HAWSER_RCVBUF");  // NOLINT(concurrency-mt-unsafe)
 }
 
+TEST_F(UdpFabricTest, MayOwnThePortOfOneAddress) {
+  const IpAddress one = *IpAddress::parse("127.0.0.1");
+  const IpAddress other = *IpAddress::parse("127.0.0.2");
+  Port first({.port = 0, .address = one});
+  const std::uint16_t port = first->source_port();
+  Port second({.port = port, .address = other});
+  EXPECT_EQ(errno_of(open_udp_socket({.port = port, .address = one})), EADDRINUSE);
+  EXPECT_EQ(errno_of(open_udp_socket({.port = port})), EADDRINUSE) << "the wildcard has all of them";
+  EXPECT_EQ(errno_of(open_udp_socket({.port = 0, .address = *IpAddress::parse("192.0.2.1")})), EADDRNOTAVAIL);
+}
+
 }  // namespace
 }  // namespace hawser::fabric

@@ -67,8 +67,11 @@ struct Engine::Impl {
   std::uint8_t acquire_for_service();
   void leave(const Sleeper& me, std::uint8_t roles);
   // --- work ---
-  bool receive(std::size_t budget);
-  void dispatch(const std::function<bool()>& until);
+  // False if another thread has the lease. `busy`: set if there was anything.
+  bool receive(std::size_t budget, bool* busy = nullptr);
+  // Whether anything may have run.
+  bool dispatch(const std::function<bool()>& until);
+  void poll_outside();
   [[nodiscard]] rt::Time deadline_of(std::uint8_t roles) const;
   // --- waking ---
   void wake_dispatcher();
@@ -79,6 +82,7 @@ struct Engine::Impl {
   // Sleeps until a descriptor of `roles`, `own_fd`, or the sleeper's kick is ready, or a deadline of `roles` has come.
   // Returns ppoll's errno (0 or EINTR).
   int sleep(Sleeper& me, std::uint8_t roles, int own_fd, bool with_takeover_timer);
+  Status simulate_until(const std::function<bool()>& ready);
   // --- the service thread ---
   void ensure_service();
   void service();
@@ -87,6 +91,7 @@ struct Engine::Impl {
   std::atomic<bool> lease{false};  // held while somebody is inside DataPath::receive() or on_time()
   std::atomic<std::uint64_t> polls{0};
   std::atomic<bool> outside_ready{true};  // the agent or the network have something to say
+  std::atomic<bool> outside_busy{false};
   std::atomic<std::uint64_t> service_wakeups{0}, blocked_wakeups{0}, dispatches{0};
 
   rt::Mutex mutex{rt::LockRank::engine};
@@ -156,26 +161,36 @@ void Engine::Impl::leave(const Sleeper& me, std::uint8_t roles) {
   if (left_something) arm_takeover();
 }
 
-bool Engine::Impl::receive(std::size_t budget) {
+bool Engine::Impl::receive(std::size_t budget, bool* busy) {
   if (lease.exchange(true, std::memory_order_acquire)) return false;
-  sources.data_path.receive(budget);
+  bool any = sources.data_path.receive(budget) > 0;
   if (sources.data_path.next_deadline() != rt::time_never) {
     const rt::Time now = sources.world.now();
-    if (sources.data_path.next_deadline() <= now) sources.data_path.on_time(now);
+    if (sources.data_path.next_deadline() <= now) {
+      sources.data_path.on_time(now);
+      any = true;
+    }
   }
+  if (busy != nullptr) *busy = any;
   lease.store(false, std::memory_order_release);
   return true;
 }
 
-void Engine::Impl::dispatch(const std::function<bool()>& until) {
-  if (outside_ready.exchange(false)) {
-    if (sources.agent != nullptr) sources.agent->poll();
-    if (sources.network != nullptr) sources.network->poll();
-    if (sources.read_reports) sources.read_reports();
-  }
-  if (sources.dispatcher.next_deadline() > sources.world.now()) return;
+// One thread at a time; who robbed the role of another may come while that one is still here.
+void Engine::Impl::poll_outside() {
+  if (!outside_ready.load() || outside_busy.exchange(true, std::memory_order_acquire)) return;
+  outside_ready.store(false);
+  if (sources.agent != nullptr) sources.agent->poll();
+  if (sources.network != nullptr) sources.network->poll();
+  if (sources.read_reports) sources.read_reports();
+  outside_busy.store(false, std::memory_order_release);
+}
+
+bool Engine::Impl::dispatch(const std::function<bool()>& until) {
+  poll_outside();
+  if (sources.dispatcher.next_deadline() > sources.world.now()) return false;
   dispatches.fetch_add(1, std::memory_order_relaxed);
-  sources.dispatcher.run(until);
+  return sources.dispatcher.run(until);
 }
 
 rt::Time Engine::Impl::deadline_of(std::uint8_t roles) const {
@@ -205,11 +220,13 @@ void Engine::Impl::kick_if_needed(Role role, rt::Time deadline) {
 }
 
 void Engine::Impl::wake_dispatcher() {
+  if (sources.simulate) return;
   ensure_service();
   kick_if_needed(dispatching, sources.dispatcher.next_deadline());
 }
 
 void Engine::Impl::wake_receiver() {
+  if (sources.simulate) return;
   ensure_service();
   kick_if_needed(receiving, sources.data_path.next_deadline());
 }
@@ -265,6 +282,7 @@ int Engine::Impl::sleep(Sleeper& me, std::uint8_t roles, int own_fd, bool with_t
 }
 
 void Engine::Impl::ensure_service() {
+  if (sources.simulate) return;
   if (service_started.load(std::memory_order_acquire) || service_started.exchange(true)) return;
   sigset_t all;
   sigset_t before;
@@ -313,8 +331,24 @@ void Engine::progress() {
 
 void Engine::ensure_service() { impl_->ensure_service(); }
 
+bool Engine::poll() {
+  bool received = false;
+  impl_->receive(sleeper_budget, &received);
+  impl_->outside_ready.store(true);
+  return impl_->dispatch({}) || received;
+}
+
+Status Engine::Impl::simulate_until(const std::function<bool()>& ready) {
+  if (sources.dispatcher.on_dispatching_thread()) return fail(EDEADLK);
+  while (!ready()) {
+    if (!sources.simulate()) return fail(EDEADLK);
+  }
+  return {};
+}
+
 Status Engine::wait(WaitKind kind, int fd, const std::function<bool()>& ready) {
   if (ready()) return {};
+  if (impl_->sources.simulate) return impl_->simulate_until(ready);
   impl_->ensure_service();
   if (kind == WaitKind::cm_events) impl_->program_blocks_for_events.store(true);
   std::unique_ptr<Sleeper> me;

@@ -40,6 +40,9 @@ class Engine {
     // ICMP's reports: where they arrive (-1: none are expected), and who reads them, on the dispatching thread.
     std::function<int()> report_fd{};
     std::function<void()> read_reports{};
+    // Simulated network: lets the next thing happen, on any of its hosts; false if nothing ever will. There is no
+    // service thread then, and whoever waits makes time pass. Everything belongs to one thread.
+    std::function<bool()> simulate{};
   };
   explicit Engine(Sources sources);
   ~Engine();  // ends the service thread
@@ -49,8 +52,11 @@ class Engine {
 
   // Blocks until `ready()` (asked first, and after each wake-up) or until `fd` is readable; meanwhile this thread may
   // hold the lease. `fd` is the descriptor that a program may poll for the same condition. EINTR when a signal handler
-  // ran.
+  // ran. Simulated: EDEADLK when nothing can happen any more, or in a handler (nothing happens until it returns).
   Status wait(WaitKind kind, int fd, const std::function<bool()>& ready);
+
+  // Does what is due now: receives, and dispatches unless another thread does. Whether there was anything to do.
+  bool poll();
 
   // The service thread starts with the first call that needs it. Nothing runs before that.
   void ensure_service();

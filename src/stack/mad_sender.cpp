@@ -11,6 +11,7 @@ Status MadSender::send(const verbs::MadAddress& to, const verbs::Mad& mad) {
 }
 
 Status MadSender::send_reporting(const verbs::MadAddress& to, const verbs::Mad& mad) {
+  if (dispatcher_.world().is_simulated()) return send(to, mad);  // no real socket there
   fabric::ReportingSocket* const socket = reporting();
   if (socket == nullptr) return send(to, mad);
   if (log::debug_enabled()) log::debug("to {}, if it is there: {}", to.remote.text(), describe(mad));

@@ -25,9 +25,10 @@ class Sleeper {
     const std::uint64_t one = 1;
     [[maybe_unused]] const auto ignored = write(fd_, &one, sizeof one);  // EAGAIN: it is readable already
   }
-  void drain() {
+  // Whether there was a kick.
+  bool drain() {
     std::uint64_t count = 0;
-    [[maybe_unused]] const auto ignored = read(fd_, &count, sizeof count);
+    return read(fd_, &count, sizeof count) == static_cast<ssize_t>(sizeof count);
   }
 
   // Announced before the last look for work; whoever makes work afterwards sees it and kicks. rt::Time() while awake.

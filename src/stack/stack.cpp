@@ -4,51 +4,54 @@
 
 #include <atomic>
 
-#include "addr/netlink_posix.hpp"
 #include "addr/resolver.hpp"
-#include "agent/client.hpp"
 #include "base/log.hpp"
 #include "runtime/sync.hpp"
 #include "runtime/world.hpp"
 #include "stack/mad_sender.hpp"
 #include "stack/settings.hpp"
+#include "stack/sleeper.hpp"
 #include "stack/trace.hpp"
 
 namespace hawser::stack {
 // Members in the order of construction: each stands on those above it.
 struct Stack::Impl {
-  Impl(std::unique_ptr<agent::Client> client, std::unique_ptr<addr::NetworkView> view, cma::RequestTiming timing)
-      : agent(std::move(client)),
-        network(std::move(view)),
-        devices(agent->host_identity()),
-        data_path(world, agent->fabric(), devices, agent->qpns(), roce::RcLimits{}),
-        resolver(dispatcher, *network),
+  Impl(std::unique_ptr<Host> on, cma::RequestTiming timing)
+      : host(std::move(on)),
+        dispatcher(host->world()),
+        devices(host->identity()),
+        data_path(host->world(), host->fabric(), devices, host->qpns(), roce::RcLimits{}),
+        resolver(dispatcher, host->network()),
         mad_sender(data_path.gsi(), dispatcher),
-        connections(dispatcher, mad_sender, agent->comm_ids()),
-        manager({dispatcher, *network, resolver, devices, connections, agent->ports(), agent->ledger(), timing}),
-        engine({world, dispatcher, data_path, agent->fabric(), network.get(), agent.get(), [this] { publish(); },
-                [this] { return mad_sender.report_fd(); }, [this] { mad_sender.read_reports(connections); }}) {
-    devices.apply(network->interfaces());
-    network->set_observer({[this] { devices.apply(network->interfaces()); },
-                           [this](const addr::NeighbourChange& change) {
-                             resolver.on_neighbour(change);
-                             manager.on_neighbour(change);
-                           }});
+        connections(dispatcher, mad_sender, host->comm_ids()),
+        manager({dispatcher, host->network(), resolver, devices, connections, host->ports(), host->ledger(), timing}),
+        engine({host->world(), dispatcher, data_path, host->fabric(), &host->network(), host->agent(),
+                [this] { publish(); }, [this] { return mad_sender.report_fd(); },
+                [this] { mad_sender.read_reports(connections); }, host->simulate()}) {
+    devices.apply(host->network().interfaces());
+    host->network().set_observer({[this] { devices.apply(host->network().interfaces()); },
+                                  [this](const addr::NeighbourChange& change) {
+                                    resolver.on_neighbour(change);
+                                    manager.on_neighbour(change);
+                                  }});
     data_path.gsi().set_receiver(
         [this](const verbs::DevicePtr& device, const verbs::MadAddress& from, const verbs::Mad& mad) {
           if (log::debug_enabled()) log::debug("from {}: {}", from.remote.text(), describe(mad));
           connections.on_mad(device, from, mad);
         });
     data_path.set_communication_established([this](Qpn qpn) { connections.on_communication_established(qpn); });
-    agent->set_relay([this](const fabric::InDatagram& datagram) { data_path.deliver(datagram); });
+    if (host->agent() != nullptr) {
+      host->agent()->set_relay([this](const fabric::InDatagram& datagram) { data_path.deliver(datagram); });
+    }
   }
 
-  void publish() { agent->publish({agent->fabric().counters(), data_path.counters(), connections.counters()}); }
+  void publish() {
+    if (host->agent() == nullptr) return;
+    host->agent()->publish({host->fabric().counters(), data_path.counters(), connections.counters()});
+  }
 
-  rt::World world;
-  std::unique_ptr<agent::Client> agent;
-  std::unique_ptr<addr::NetworkView> network;
-  rt::Dispatcher dispatcher{world};
+  std::unique_ptr<Host> host;
+  rt::Dispatcher dispatcher;
   verbs::DeviceTable devices;
   verbs::DataPath data_path;
   addr::Resolver resolver;
@@ -56,25 +59,40 @@ struct Stack::Impl {
   cm::Manager connections;
   cma::Manager manager;
   Engine engine;
+  Sleeper interruption;
 };
 
 Stack::Stack(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Stack::~Stack() = default;
 
 Result<std::unique_ptr<Stack>> Stack::create() {
-  const auto timing = request_timing(process_environment());
-  if (!timing) return std::unexpected(timing.error());
-  auto network = addr::NetlinkView::create();
-  if (!network) {
-    log::error("cannot ask the kernel for its network interfaces (netlink): {}", network.error().message());
-    return std::unexpected(network.error());
-  }
-  auto client = agent::Client::connect({});
-  if (!client) return std::unexpected(client.error());
-  return std::unique_ptr<Stack>(new Stack(std::make_unique<Impl>(std::move(*client), std::move(*network), *timing)));
+  auto host = join_host();
+  if (!host) return fail(host.error());
+  return create(std::move(*host));
 }
 
-rt::World& Stack::world() { return impl_->world; }
+Result<std::unique_ptr<Stack>> Stack::create(std::unique_ptr<Host> host) {
+  // What happens on a simulated network depends on nothing but the simulation.
+  const Result<cma::RequestTiming> timing =
+      host->world().is_simulated() ? cma::RequestTiming{} : request_timing(process_environment());
+  if (!timing) return fail(timing.error());
+  return std::unique_ptr<Stack>(new Stack(std::make_unique<Impl>(std::move(host), *timing)));
+}
+
+bool Stack::poll() { return impl_->engine.poll(); }
+
+Status Stack::run(const std::function<bool()>& done) {
+  bool interrupted = false;
+  const Status waited = impl_->engine.wait(WaitKind::cm_events, impl_->interruption.fd(), [&] {
+    if (!interrupted) interrupted = impl_->interruption.drain();
+    return interrupted || (done && done());
+  });
+  return waited;
+}
+
+void Stack::interrupt() { impl_->interruption.kick(); }
+
+rt::World& Stack::world() { return impl_->host->world(); }
 rt::Dispatcher& Stack::dispatcher() { return impl_->dispatcher; }
 verbs::DeviceTable& Stack::devices() { return impl_->devices; }
 verbs::DataPath& Stack::data_path() { return impl_->data_path; }
@@ -82,6 +100,7 @@ verbs::MulticastGroups& Stack::multicast_groups() { return impl_->data_path.mult
 cm::Manager& Stack::cm() { return impl_->connections; }
 cma::Manager& Stack::cma() { return impl_->manager; }
 Engine& Stack::engine() { return impl_->engine; }
+Host& Stack::host() { return *impl_->host; }
 
 namespace {
 

@@ -154,7 +154,7 @@ class Tree:
             return
         with tempfile.TemporaryDirectory(prefix="hawser-e2e-") as copy:
             os.chmod(copy, 0o755)
-            for part in ("bin/hawser", "bin/hawserd", "lib", "e2e"):
+            for part in ("bin/hawser", "bin/hawserd", "lib", "e2e", "examples"):
                 source, target = BUILD / part, Path(copy) / part
                 target.parent.mkdir(exist_ok=True)
                 if source.is_dir():

@@ -8,7 +8,7 @@ using namespace hawser::abi::rdmacm;
 ibv_context** rdma_get_devices(int* count) {
   Process& process = Process::current();
   if (const auto ucm = process.ucm(); !ucm) {
-    errno = errno_of(ucm);
+    errno = hawser::errno_of(ucm);
     return nullptr;
   }
   const auto devices = process.stack().devices().list();

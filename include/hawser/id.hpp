@@ -1,0 +1,158 @@
+// Connection ids (rdma_cm_id) with callbacks, under the contract that the kernel's own users have.
+//
+// The contract (docs/cxx-api.md explains it; HAWSER_CHECK=1 reports violations on stderr, with both call sites):
+//   1. Calls on one id never run in parallel with each other: the caller sees to it.
+//   2. The handlers of one id never run in parallel with each other, but may with calls.
+//   3. A handler that returns non-zero ends its id, and promises that nobody else touches it.
+//   4. From inside the id's own handler (handler) these may be called: resolve_route, connect_locked, accept, reject,
+//      disconnect, create_qp, destroy_qp, queries; connect would wait for itself.
+//
+// Handlers run on a thread that is in Stack::run() or poll(), else on the service thread of the Stack, and must not
+// throw. They are short: while one runs, no other handler of the Stack does.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "hawser/address.hpp"
+#include "hawser/cm.hpp"
+#include "hawser/error.hpp"
+#include "hawser/reject.hpp"
+#include "hawser/verbs.hpp"
+
+namespace hawser {
+
+class ChannelImpl;
+class CmEvent;
+class IdImpl;
+class IdRef;
+class Stack;
+
+// What the kernel calls rdma_cm_event_handler. The event, and the spans in it, are valid during the call only.
+using Handler = std::function<int(IdRef id, CmEvent& event)>;
+
+// Names an id without owning it: struct rdma_cm_id *. Valid while the id lives. Calls on none (default-constructed,
+// moved from), or on one that has ended, fail with EINVAL.
+//
+// The calls are the kernel's, without rdma_. Each says in which states it is allowed ([spec 1.4]); elsewhere it fails
+// with EINVAL, and error.message() says what was expected.
+class IdRef {
+ public:
+  IdRef() = default;
+  [[nodiscard]] explicit operator bool() const;  // names an id that has not ended
+  bool operator==(const IdRef& other) const { return impl_ == other.impl_; }
+
+  // IDLE → ADDR_BOUND. Port 0: any. EADDRINUSE, EADDRNOTAVAIL: the port is taken, or the address is not of this host.
+  Status bind_addr(const SocketAddress& address);
+  // IDLE (binds on the way) or ADDR_BOUND → ADDR_QUERY; then ADDR_RESOLVED or ADDR_ERROR. `source` may be null, and is
+  // ignored on a bound id.
+  Status resolve_addr(const SocketAddress* source, const SocketAddress& destination, std::chrono::nanoseconds timeout);
+  // ADDR_RESOLVED → ROUTE_QUERY; then ROUTE_RESOLVED or ROUTE_ERROR. (handler)
+  Status resolve_route(std::chrono::nanoseconds timeout);
+  // ROUTE_RESOLVED → CONNECT; then ESTABLISHED (CONNECT_RESPONSE without a queue pair of create_qp()), REJECTED,
+  // UNREACHABLE or CONNECT_ERROR. Not in the id's own handler: EDEADLK.
+  Status connect(const ConnParam& param);
+  Status connect_locked(const ConnParam& param);  // the same, (handler) or under lock_handler() only
+  // IDLE (binds to any port) or ADDR_BOUND → LISTEN; then CONNECT_REQUESTs. On a channel, a request that finds
+  // `backlog` unfetched ones is left unanswered, and the peer asks again; with callbacks the number has no meaning.
+  Status listen(int backlog);
+  // In CONNECT: answers a CONNECT_REQUEST (of a child), or, without parameters, a CONNECT_RESPONSE. (handler) A failed
+  // accept rejects the connection.
+  Status accept(const ConnParam& param);
+  Status accept();
+  // (handler) At most 148 bytes.
+  Status reject(std::span<const std::byte> private_data = {}, RejectReason reason = RejectReason::consumer_defined);
+  // Ends the connection; the queue pair flushes at once. 0 also when there is nothing to end any more. (handler)
+  Status disconnect();
+  // The first message has come before the RTU (IBV_EVENT_COMM_EST): take the connection for established. (handler)
+  Status notify_established();
+
+  Status set_reuseaddr(bool reuse);              // IDLE
+  Status set_afonly(bool only);                  // IDLE, ADDR_BOUND
+  Status set_service_type(std::uint8_t tos);     // any; taken at resolve_route
+  Status set_ack_timeout(std::uint8_t timeout);  // RC: 4.096 µs · 2^timeout, 0…31
+  Status set_min_rnr_timer(std::uint8_t timer);  // RC: 0…31, IBTA table 45
+
+  // Makes the id's queue pair, in INIT: receives may be posted at once. From then on the connection manager moves its
+  // states. The id must have a device (after ADDR_RESOLVED, or CONNECT_REQUEST), and the Pd and Cqs be of that device:
+  // else EINVAL. (handler)
+  Result<Qp> create_qp(const Pd& pd, const QpInit& init);
+  void destroy_qp();
+  [[nodiscard]] Qp qp() const;  // none without create_qp()
+
+  // Another handler for the events from now on; of a CONNECT_REQUEST's child: before the handler returns. (handler)
+  void set_handler(Handler handler);
+  // Free for the program; a child's is its listener's at first.
+  [[nodiscard]] void* context() const;
+  void set_context(void* context);
+
+  [[nodiscard]] IdState state() const;
+  [[nodiscard]] SocketAddress local_addr() const;
+  [[nodiscard]] SocketAddress peer_addr() const;
+  [[nodiscard]] Device device() const;  // none while it is attached to none
+  [[nodiscard]] PortSpace port_space() const;
+
+  // Keeps the id's handlers from running: rdma_lock_handler(). Not in the id's own handler.
+  void lock_handler();
+  void unlock_handler();
+
+ protected:
+  friend class ChannelImpl;
+  friend class IdImpl;
+  explicit IdRef(IdImpl* impl) : impl_(impl) {}
+  IdImpl* impl_ = nullptr;
+};
+
+// Owns an id: its end is rdma_destroy_id(), which waits until no handler of the id runs. In the id's own handler it
+// takes effect when the handler returns. Once a handler has returned non-zero the id has ended and this owns nothing.
+//
+// Threading: as IdRef; move and destroy under the same rule as calls.
+class Id : public IdRef {
+ public:
+  Id() = default;
+  Id(Id&& other) noexcept;
+  Id& operator=(Id&& other) noexcept;
+  ~Id();
+  // Ends the id now.
+  void destroy();
+
+  explicit Id(std::shared_ptr<IdImpl> impl);
+
+ private:
+  std::shared_ptr<IdImpl> owned_;
+};
+
+// What a handler is told. Moved, never copied: that of a CONNECT_REQUEST carries the new id.
+class CmEvent {
+ public:
+  CmEventType type{};
+  int status{};                               // 0; -errno (ADDR_ERROR, UNREACHABLE …); REJECTED: the RejectReason
+  std::span<const std::byte> private_data{};  // the message's whole field, zero padded [spec 1.5]
+  // CONNECT_REQUEST, CONNECT_RESPONSE, ESTABLISHED on the active side: what the peer asks for, seen from here, so that
+  // it may be given to accept as it is.
+  std::uint8_t responder_resources{}, initiator_depth{}, rnr_retry_count{};
+  bool flow_control{}, srq{};
+  Qpn remote_qpn;
+
+  // REJECTED
+  [[nodiscard]] RejectReason reject_reason() const { return static_cast<RejectReason>(status); }
+  // CONNECT_REQUEST: the listener. The handler's `id` is the new one.
+  [[nodiscard]] IdRef listener() const { return listener_; }
+  // CONNECT_REQUEST: makes the new id the caller's. One that nobody has taken when the handler returns is destroyed,
+  // and the peer hears a rejection. Afterwards none.
+  [[nodiscard]] Id take_id() { return std::move(request_); }
+  // "RDMA_CM_EVENT_REJECTED: invalid service ID (8): …"
+  [[nodiscard]] std::string text() const;
+
+ private:
+  friend class IdImpl;
+  IdRef listener_;
+  Id request_;
+};
+
+}  // namespace hawser

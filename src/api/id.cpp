@@ -1,0 +1,175 @@
+#include "hawser/id.hpp"
+
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "api/id_impl.hpp"
+#include "api/stack_impl.hpp"
+#include "cma/refusal.hpp"
+#include "cma/state.hpp"
+
+namespace hawser {
+namespace {
+
+std::unexpected<std::error_code> has_ended(cma::Entry entry) {
+  return cma::refuse(EINVAL, entry, cma::State::destroying, cma::Rule::ended);
+}
+
+}  // namespace
+
+IdRef::operator bool() const { return impl_ != nullptr && impl_->alive(); }
+
+Status IdRef::bind_addr(const SocketAddress& address) {
+  if (!*this) return has_ended(cma::Entry::bind_addr);
+  return impl_->id().bind_addr(address);
+}
+
+Status IdRef::resolve_addr(const SocketAddress* source, const SocketAddress& destination,
+                           std::chrono::nanoseconds timeout) {
+  if (!*this) return has_ended(cma::Entry::resolve_addr);
+  return impl_->id().resolve_addr(source, destination, timeout);
+}
+
+Status IdRef::resolve_route(std::chrono::nanoseconds timeout) {
+  if (!*this) return has_ended(cma::Entry::resolve_route);
+  return impl_->id().resolve_route(timeout);
+}
+
+Status IdRef::connect(const ConnParam& param) {
+  if (!*this) return has_ended(cma::Entry::connect);
+  return impl_->connect(param);
+}
+
+Status IdRef::connect_locked(const ConnParam& param) {
+  if (!*this) return has_ended(cma::Entry::connect_locked);
+  return impl_->connect_locked(param);
+}
+
+Status IdRef::listen(int backlog) {
+  if (!*this) return has_ended(cma::Entry::listen);
+  impl_->backlog.store(backlog);
+  return impl_->id().listen(backlog);
+}
+
+Status IdRef::accept(const ConnParam& param) {
+  if (!*this) return has_ended(cma::Entry::accept);
+  return impl_->accept(&param);
+}
+
+Status IdRef::accept() {
+  if (!*this) return has_ended(cma::Entry::accept);
+  return impl_->accept(nullptr);
+}
+
+Status IdRef::reject(std::span<const std::byte> private_data, RejectReason reason) {
+  if (!*this) return has_ended(cma::Entry::reject);
+  return impl_->id().reject(static_cast<std::uint16_t>(reason), private_data);
+}
+
+Status IdRef::disconnect() {
+  if (!*this) return has_ended(cma::Entry::disconnect);
+  return impl_->disconnect();
+}
+
+Status IdRef::notify_established() {
+  if (!*this) return has_ended(cma::Entry::notify_established);
+  return impl_->id().notify_established();
+}
+
+Status IdRef::set_reuseaddr(bool reuse) {
+  if (!*this) return has_ended(cma::Entry::set_option);
+  return impl_->id().set_reuse_address(reuse);
+}
+
+Status IdRef::set_afonly(bool only) {
+  if (!*this) return has_ended(cma::Entry::set_option);
+  return impl_->id().set_af_only(only);
+}
+
+Status IdRef::set_service_type(std::uint8_t tos) {
+  if (!*this) return has_ended(cma::Entry::set_option);
+  return impl_->id().set_service_type(tos);
+}
+
+Status IdRef::set_ack_timeout(std::uint8_t timeout) {
+  if (!*this) return has_ended(cma::Entry::set_option);
+  return impl_->id().set_ack_timeout(timeout);
+}
+
+Status IdRef::set_min_rnr_timer(std::uint8_t timer) {
+  if (!*this) return has_ended(cma::Entry::set_option);
+  return impl_->id().set_min_rnr_timer(timer);
+}
+
+Result<Qp> IdRef::create_qp(const Pd& pd, const QpInit& init) {
+  if (!*this) return fail(EINVAL);
+  return impl_->create_qp(pd, init);
+}
+
+void IdRef::destroy_qp() {
+  if (*this) impl_->destroy_qp();
+}
+
+Qp IdRef::qp() const { return *this ? impl_->qp() : Qp(); }
+
+void IdRef::set_handler(Handler handler) {
+  if (*this && handler) impl_->set_handler(std::move(handler));
+}
+
+void* IdRef::context() const { return impl_ != nullptr ? impl_->context() : nullptr; }
+void IdRef::set_context(void* context) {
+  if (impl_ != nullptr) impl_->set_context(context);
+}
+
+IdState IdRef::state() const {
+  return *this ? static_cast<IdState>(cma::public_number(impl_->id().state())) : IdState::destroying;
+}
+SocketAddress IdRef::local_addr() const { return *this ? impl_->id().route().source : SocketAddress(); }
+SocketAddress IdRef::peer_addr() const { return *this ? impl_->id().route().destination : SocketAddress(); }
+Device IdRef::device() const { return *this ? to_public(impl_->id().route().device) : Device(); }
+PortSpace IdRef::port_space() const {
+  return *this ? static_cast<PortSpace>(impl_->id().port_space()) : PortSpace::tcp;
+}
+
+void IdRef::lock_handler() {
+  if (*this) impl_->lock_handler();
+}
+void IdRef::unlock_handler() {
+  if (*this) impl_->unlock_handler();
+}
+
+// ---- ownership ----
+
+Id::Id(std::shared_ptr<IdImpl> impl) : IdRef(impl.get()), owned_(std::move(impl)) {}
+
+Id::Id(Id&& other) noexcept : IdRef(std::exchange(other.impl_, nullptr)), owned_(std::move(other.owned_)) {}
+
+Id& Id::operator=(Id&& other) noexcept {
+  if (this == &other) return *this;
+  destroy();
+  impl_ = std::exchange(other.impl_, nullptr);
+  owned_ = std::move(other.owned_);
+  return *this;
+}
+
+Id::~Id() { destroy(); }
+
+void Id::destroy() {
+  impl_ = nullptr;
+  if (const auto ending = std::exchange(owned_, nullptr)) ending->destroy();
+}
+
+// ---- words ----
+
+const char* name(IdState state) { return cma::name(static_cast<cma::State>(state)); }
+const char* name(CmEventType type) { return cma::name(static_cast<cma::EventType>(type)); }
+
+std::string CmEvent::text() const {
+  const char* const what = name(type);
+  if (type == CmEventType::rejected) return fmt::format("{}: {}", what, explain(reject_reason()));
+  if (status < 0) return fmt::format("{}: {}", what, std::generic_category().message(-status));
+  return what;
+}
+
+}  // namespace hawser

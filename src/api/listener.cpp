@@ -1,0 +1,13 @@
+#include "hawser/listener.hpp"
+
+namespace hawser {
+
+Result<Listener> Listener::listen(Stack& stack, const SocketAddress& address, Handler handler) {
+  auto id = stack.create_id(std::move(handler));
+  if (!id) return std::unexpected(id.error());
+  if (const Status bound = id->bind_addr(address); !bound) return std::unexpected(bound.error());
+  if (const Status listening = id->listen(0); !listening) return std::unexpected(listening.error());
+  return Listener(std::move(*id));
+}
+
+}  // namespace hawser
