@@ -1,5 +1,6 @@
 """The C++ interface: the examples, from the build tree and compiled against an installation as a user would."""
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -92,6 +93,14 @@ def test_alone_on_an_address_of_another_host(example):
     alone = example("two_stacks", "192.0.2.1", "192.0.2.2")
     assert alone.status() == 1
     assert "no interface of this host has it" in alone.output
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_ids_end_at_any_moment(host, seed):
+    libraries = {"LD_LIBRARY_PATH": str(host.tree.hawser.parents[1] / "lib")}
+    churn = host.start(host.tree.programs / "cxx_churn", "127.0.0.1", 7473, seed, env=libraries)
+    established, ended = map(int, re.search(r"established (\d+), ended by their handlers (\d+)", churn.succeeds()).groups())
+    assert established > 0 and ended > 0
 
 
 def test_deterministic_case_repeats(example):
