@@ -78,6 +78,11 @@ class IdRef {
   Status set_ack_timeout(std::uint8_t timeout);  // RC: 4.096 µs · 2^timeout, 0…31
   Status set_min_rnr_timer(std::uint8_t timer);  // RC: 0…31, IBTA table 45
 
+  // How patient the id's requests are (HAWSER_CM_RESPONSE_TIMEOUT … set it for a whole process); read by connect.
+  Status set_response_timeout(std::uint8_t timeout);  // of each transmission: 4.096 µs · 2^timeout, 0…31; usually 20
+  Status set_retries(std::uint8_t retries);           // after the first, 0…15; usually 15
+  Status set_report_unreachable(bool report);         // a host without an RDMA stack ends it at once: UNREACHABLE
+
   // Makes the id's queue pair, in INIT: receives may be posted at once. From then on the connection manager moves its
   // states. The id must have a device (after ADDR_RESOLVED, or CONNECT_REQUEST), and the Pd and Cqs be of that device:
   // else EINVAL. (handler)

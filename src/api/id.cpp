@@ -102,6 +102,21 @@ Status IdRef::set_min_rnr_timer(std::uint8_t timer) {
   return impl_->id().set_min_rnr_timer(timer);
 }
 
+Status IdRef::set_response_timeout(std::uint8_t timeout) {
+  if (!*this) return has_ended(cma::Entry::set_option);
+  return impl_->id().set_response_timeout(timeout);
+}
+
+Status IdRef::set_retries(std::uint8_t retries) {
+  if (!*this) return has_ended(cma::Entry::set_option);
+  return impl_->id().set_retries(retries);
+}
+
+Status IdRef::set_report_unreachable(bool report) {
+  if (!*this) return has_ended(cma::Entry::set_option);
+  return impl_->id().set_report_unreachable(report);
+}
+
 Result<Qp> IdRef::create_qp(const Pd& pd, const QpInit& init) {
   if (!*this) return fail(EINVAL);
   return impl_->create_qp(pd, init);

@@ -190,6 +190,15 @@ TEST_F(ApiId, DeviceRemovalEndsEverything) {
   EXPECT_TRUE(a_.devices().empty());
 }
 
+TEST_F(ApiId, ConnectsAsPatientlyAsItIsTold) {
+  Client client(a_, socket_address("10.0.0.9", 7471));  // nobody there
+  ASSERT_TRUE(client.id.set_response_timeout(18));      // 1 s
+  ASSERT_TRUE(client.id.set_retries(2));
+  EXPECT_EQ(errno_of(client.id.set_retries(16)), EINVAL);
+  ASSERT_TRUE(simulation_.run([&] { return !client.events.empty() && client.events.back() == unreachable; }));
+  EXPECT_LT(simulation_.now(), 10s) << "the usual is more than a minute";
+}
+
 TEST_F(ApiId, ExplainsRefusals) {
   Server server(b_);
   Id id = *b_.create_id([](IdRef, CmEvent&) { return 0; });
