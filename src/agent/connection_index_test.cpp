@@ -7,12 +7,12 @@
 namespace hawser::agent {
 namespace {
 
-const IpAddress peer = *IpAddress::parse("10.0.0.2");
-constexpr std::uint64_t tid = 0x1234500000007;
-constexpr std::uint8_t ud = 4, rc = 2;
-
 class ConnectionIndexTest : public ::testing::Test {
  protected:
+  static constexpr std::uint64_t tid = 0x1234500000007;
+  static constexpr std::uint8_t ud = 4, rc = 2;  // enum ibv_qp_type
+  const IpAddress peer = *IpAddress::parse("10.0.0.2");
+
   ConnectionIndexTest() : memory_(*create_ledger()), ledger_(*LedgerMemory::map(memory_.get())) {
     index_.add(3, view_);
   }

@@ -170,7 +170,7 @@ Status Endpoint::send_rej(std::uint16_t reason, std::span<const std::byte> addit
   return reject(reason, additional_info, private_data);
 }
 
-// The message is made from the state that is being left [spec 4 #53].
+// In which states [spec 1.10.4] says. The message is made from the state that is being left [spec 4 #53].
 Status Endpoint::reject(std::uint16_t reason, std::span<const std::byte> additional_info,
                         std::span<const std::byte> private_data) {
   Rej rej;
