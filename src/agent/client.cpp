@@ -7,6 +7,7 @@
 
 #include "agent/id_space.hpp"
 #include "agent/ledger_memory.hpp"
+#include "agent/peers.hpp"
 #include "agent/session.hpp"
 #include "agent/steering.hpp"
 #include "base/log.hpp"
@@ -134,7 +135,17 @@ class AgentClient final : public Client {
   [[nodiscard]] std::uint32_t slot() const override { return slot_; }
   void set_relay(std::function<void(const fabric::InDatagram&)> sink) override { sink_ = std::move(sink); }
   [[nodiscard]] int poll_fd() const override { return session_.poll_fd(); }
-  void poll() override { session_.read_events(sink_); }
+  void poll() override {
+    session_.read_events(sink_, [this](std::uint32_t chunk, bool stopped) { peers_.on_answer(chunk, stopped); });
+  }
+  roce::PeerActivity activity(Qpn qpn) override {
+    if (qpn_numbers_.owns(qpn.value)) return roce::PeerActivity::running;
+    return peers_.activity(qpn.value >> qpn_chunk_bits);
+  }
+  roce::PeerActivity activity(CommId id) override {
+    if (comm_id_numbers_.owns(id.value)) return roce::PeerActivity::running;
+    return peers_.activity(id.value >> comm_id_chunk_bits);
+  }
   // A forked child has no ledger.
   void publish(const ProcessCounters& counters) override {
     if (socket_.is_ours()) ledger_->publish(to_block(counters));
@@ -169,6 +180,7 @@ class AgentClient final : public Client {
   LeasedCommIds leased_comm_ids_{comm_id_numbers_};
   Session session_;  // says goodbye first of all: the ledger is complete until then
   AgentPorts ports_{session_};
+  Peers peers_{world_, [this](std::uint32_t chunk) { session_.ask_peer(chunk); }};
 };
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include "cm/manager.hpp"
 #include "cma/port_arbiter.hpp"
 #include "fabric/fabric.hpp"
+#include "roce/rc_qp.hpp"
 #include "verbs/data_path.hpp"
 
 namespace hawser::agent {
@@ -45,6 +46,10 @@ class Client {
   virtual void set_relay(std::function<void(const fabric::InDatagram&)> sink) = 0;
   [[nodiscard]] virtual int poll_fd() const = 0;  // stays the same descriptor across a succession
   virtual void poll() = 0;
+
+  // What is known of the process that a QPN or communication id of this host belongs to. Never blocks.
+  [[nodiscard]] virtual roce::PeerActivity activity(Qpn qpn) = 0;
+  [[nodiscard]] virtual roce::PeerActivity activity(CommId id) = 0;
 
   // Writes what this process has counted where the agent can read it. Costs no system call to speak of; one thread at a
   // time.

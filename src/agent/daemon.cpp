@@ -114,6 +114,7 @@ void Daemon::dispatch(Source source, std::uint32_t number, std::uint32_t events)
     case Source::process: return bury(number);
     case Source::door: return read_door(world_.now());
     case Source::grave: (void)read_grave(number); return;
+    case Source::questions: return read_questions(number);
   }
 }
 
@@ -302,6 +303,7 @@ Result<Descriptor> Daemon::open_event_channel(Process& process) {
   const int bytes = 1 << 20;  // as much as the system allows: requests come in bursts
   (void)setsockopt(pair->ours.get(), SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
   process.event = std::move(pair->ours);
+  subscribe(Source::questions, process.slot, process.event.get(), EPOLLIN);
   return std::move(pair->theirs);
 }
 

@@ -18,6 +18,7 @@
 #include "agent/doorman.hpp"
 #include "agent/ledger_memory.hpp"
 #include "agent/port_registry.hpp"
+#include "agent/process_activity.hpp"
 #include "agent/socket_group.hpp"
 #include "agent/undertaker.hpp"
 #include "cma/port_table.hpp"
@@ -53,11 +54,12 @@ class Daemon {
     Descriptor pidfd;
     Descriptor event;  // our end of its event channel
     std::unique_ptr<LedgerView> ledger;
+    ProcessActivity activity;
     std::uint64_t session{};
     bool restored{true};
   };
   // What an epoll event is about, in the upper half of its data.
-  enum class Source : std::uint32_t { listener = 1, session, process, door, grave };
+  enum class Source : std::uint32_t { listener = 1, session, process, door, grave, questions };
 
   Daemon(Descriptor listener, Descriptor epoll) : listener_(std::move(listener)), epoll_(std::move(epoll)) {}
 
@@ -81,6 +83,7 @@ class Daemon {
   void on_restore(Session& session, MessageReader& reader);
   void on_bind(Session& session, MessageReader& reader);
   void on_query(Session& session, MessageReader& reader);
+  void read_questions(std::uint32_t slot);
   void send_counters(Session& session, std::uint32_t sequence, pid_t pid, const std::vector<NamedCount>& counts);
   [[nodiscard]] std::vector<NamedCount> own_counts() const;
   void reply(Session& session, std::uint32_t sequence, int error, std::string_view explanation = {});

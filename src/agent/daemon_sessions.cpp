@@ -61,7 +61,12 @@ void Daemon::hold(Session& session) {
 
 void Daemon::on_message(Session& session, std::span<std::byte> message, std::vector<Descriptor> descriptors) {
   auto reader = MessageReader::open(message);
-  if (!reader) return end_session(session.id);
+  if (!reader) {
+    // A library of another build learns from the version of the answer why it is not served.
+    const auto version = MessageReader::version(message);
+    if (version && *version != protocol_version) reply(session, 0, EPROTO);
+    return end_session(session.id);
+  }
   const bool introduces = reader->type() == MessageType::hello || reader->type() == MessageType::query;
   if (introduces && (!group_ || restoring_)) {
     if (!group_ && adopting_until_ == rt::Time()) return reply(session, reader->sequence(), EADDRINUSE, why_not_);
@@ -222,6 +227,28 @@ void Daemon::on_query(Session& session, MessageReader& reader) {
   }
   MessageWriter end(MessageType::report_end, sequence);
   send(session, end.put<std::int32_t>(getpid()));
+}
+
+// What a process asks without waiting for the answer.
+void Daemon::read_questions(std::uint32_t slot) {
+  const auto asking = processes_.find(slot);
+  if (asking == processes_.end()) return;
+  const int channel = asking->second.event.get();
+  std::array<std::byte, message_bytes_max> buffer;
+  for (std::size_t i = 0; i < messages_per_turn; ++i) {
+    const auto received = receive_message(channel, buffer, MSG_DONTWAIT);
+    if (!received && errno_of(received) == EAGAIN) return;
+    if (!received || received->bytes.empty()) return unsubscribe(channel);  // its session ends too
+    auto reader = MessageReader::open(received->bytes);
+    if (!reader || reader->type() != MessageType::ask_peer) continue;
+    const auto chunk = reader->get<std::uint32_t>();
+    if (!reader->complete() || chunk >= chunk_count) continue;
+    const auto asked = processes_.find(group_->leases().slot_of_chunk(chunk));
+    const bool stopped = asked != processes_.end() && asked->second.activity.stopped(asked->second.pid, world_.now());
+    MessageWriter answer(MessageType::peer_state, 0);
+    answer.put(chunk).put(static_cast<std::uint8_t>(stopped));
+    (void)send_message(channel, answer.bytes(), {}, MSG_DONTWAIT);
+  }
 }
 
 void Daemon::send_counters(Session& session, std::uint32_t sequence, pid_t pid, const std::vector<NamedCount>& counts) {

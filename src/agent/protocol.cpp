@@ -42,6 +42,12 @@ MessageWriter& MessageWriter::datagram(const fabric::InDatagram& value) {
   return raw(value.payload.data(), value.payload.size());
 }
 
+std::optional<std::uint16_t> MessageReader::version(std::span<std::byte> data) {
+  MessageReader reader(data);
+  const auto version = reader.get<std::uint16_t>();
+  return reader.good_ ? std::optional(version) : std::nullopt;
+}
+
 std::optional<MessageReader> MessageReader::open(std::span<std::byte> data) {
   MessageReader reader(data);
   const auto version = reader.get<std::uint16_t>();

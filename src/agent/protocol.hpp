@@ -19,7 +19,7 @@
 
 namespace hawser::agent {
 
-inline constexpr std::uint16_t protocol_version = 3;
+inline constexpr std::uint16_t protocol_version = 4;
 inline constexpr std::size_t message_bytes_max = 8192;  // the largest datagram and its addresses fit
 inline constexpr std::size_t message_descriptors_max = 32;
 inline constexpr std::size_t program_bytes_max = 64;
@@ -40,6 +40,7 @@ enum class MessageType : std::uint16_t {
   goodbye = 11,          // no reply
   query = 12,            // → report_process…, report_counters…, report_id…, report_end
   restore = 13,          // between resume and resumed: (handle, listening, PortRequest)…; no reply
+  ask_peer = 14,         // on the event channel: chunk → peer_state there
   // Of the agent.
   reply = 100,            // errno (0: success), then what the request says
   relay = 101,            // on the event channel: a datagram with its original addresses
@@ -47,6 +48,7 @@ enum class MessageType : std::uint16_t {
   report_id = 103,        // pid, program, LedgerRecord
   report_end = 104,       // pid of the agent
   report_counters = 105,  // pid (the agent's own too), then group, name, value of each
+  peer_state = 106,       // on the event channel: chunk, whether its process is stopped
 };
 
 // Which descriptor is which in the answer to hello.
@@ -85,6 +87,8 @@ class MessageReader {
  public:
   // nullopt: no message of this version of the protocol. `data` outlives the reader.
   [[nodiscard]] static std::optional<MessageReader> open(std::span<std::byte> data);
+  // Of any version's message; nullopt: it is none.
+  [[nodiscard]] static std::optional<std::uint16_t> version(std::span<std::byte> data);
   [[nodiscard]] MessageType type() const { return type_; }
   [[nodiscard]] std::uint32_t sequence() const { return sequence_; }
 

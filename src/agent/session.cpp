@@ -25,6 +25,14 @@ void pause_before(int attempt) {
   if (attempt > 0) (void)::poll(nullptr, 0, std::min(attempt, 20));
 }
 
+void explain_version(int channel, std::span<std::byte> answer) {
+  const auto agent = peer_of(channel);
+  log::error(
+      "the agent of this host (hawserd, pid {}) is of another version of Hawser: it speaks version {} of the protocol, "
+      "this library version {}. It leaves with the last program that uses it; or end it (kill {}) and try again",
+      agent ? agent->pid : 0, MessageReader::version(answer).value_or(0), protocol_version, agent ? agent->pid : 0);
+}
+
 }  // namespace
 
 MessageReader Answer::reader() {
@@ -57,7 +65,7 @@ Result<Session::Welcome> Session::open(const ClientOptions& options) {
     welcome.host_identity = reader.get<std::uint64_t>();
     welcome.chunk = reader.get<std::uint32_t>();
     if (!reader.complete() || answer->descriptors.size() != welcome_descriptors) {
-      log::error("hawserd speaks another version of the protocol: end it (pkill hawserd) and try again");
+      log::error("hawserd answers what this version of the protocol ({}) does not know", protocol_version);
       return fail(EPROTO);
     }
     welcome.socket = std::move(answer->descriptors[welcome_socket]);
@@ -67,7 +75,7 @@ Result<Session::Welcome> Session::open(const ClientOptions& options) {
     set_event_channel(std::move(answer->descriptors[welcome_event]));
     return welcome;
   }
-  log::error("no agent stays: hawserd ends as soon as it is started");
+  log::error("no agent stays: hawserd ends as soon as it is started, or is too old a version of Hawser to say so");
   return fail(ECONNREFUSED);
 }
 
@@ -100,7 +108,7 @@ Result<Answer> Session::exchange(MessageType type, const Fill& fill, std::span<c
     Answer answer{{received->bytes.begin(), received->bytes.end()}, std::move(received->descriptors)};
     auto reader = MessageReader::open(answer.bytes);
     if (!reader) {
-      log::error("hawserd speaks another version of the protocol: end it (pkill hawserd) and try again");
+      explain_version(channel_.get(), answer.bytes);
       return fail(EPROTO);
     }
     if (reader->type() != MessageType::reply || reader->sequence() != sequence_) continue;
@@ -147,7 +155,10 @@ Status Session::succeed() {
   log::error("the agent was lost and there is no successor ({}): connections go on, new ones are not possible",
              status.error().message());
   channel_.reset();
-  event_.reset();  // nobody is woken for ever by a channel that has ended
+  {
+    rt::Lock lock(event_mutex_);
+    event_.reset();  // nobody is woken for ever by a channel that has ended
+  }
   retry_at_ = now + std::chrono::seconds(1);
   return fail(ECONNRESET);
 }
@@ -174,6 +185,8 @@ Status Session::resume_once() {
 }
 
 void Session::set_event_channel(Descriptor event) {
+  rt::Lock lock(event_mutex_);
+  ++event_generation_;
   event_.set(std::move(event));  // closing the old one takes it out of the epoll
   epoll_event interest{};
   interest.events = EPOLLIN;
@@ -196,23 +209,43 @@ Session::Binding Session::forget(std::uint64_t handle) {
   return node.empty() ? Binding() : node.mapped();
 }
 
-void Session::read_events(const std::function<void(const fabric::InDatagram&)>& sink) {
+void Session::read_events(const RelaySink& relayed, const PeerSink& peer) {
   std::array<std::byte, message_bytes_max> buffer;
   for (int budget = 64; budget > 0; --budget) {
-    rt::UniqueLock lock(mutex_);
+    rt::UniqueLock lock(event_mutex_);
     if (event_.get() < 0) return;
     auto received = receive_message(event_.get(), buffer, MSG_DONTWAIT);
-    if (!received && errno_of(received) == EAGAIN) return;
-    if (!received || received->bytes.empty()) {
-      (void)succeed();
-      return;
-    }
+    const std::uint64_t generation = event_generation_;
     lock.unlock();
+    if (!received && errno_of(received) == EAGAIN) return;
+    if (!received || received->bytes.empty()) return on_event_channel_lost(generation);
     auto reader = MessageReader::open(received->bytes);
-    if (!reader || reader->type() != MessageType::relay) continue;
-    const fabric::InDatagram datagram = reader->datagram();
-    if (reader->complete() && sink) sink(datagram);
+    if (!reader) continue;
+    if (reader->type() == MessageType::relay) {
+      const fabric::InDatagram datagram = reader->datagram();
+      if (reader->complete() && relayed) relayed(datagram);
+    } else if (reader->type() == MessageType::peer_state) {
+      const auto chunk = reader->get<std::uint32_t>();
+      const bool stopped = reader->get<std::uint8_t>() != 0;
+      if (reader->complete() && peer) peer(chunk, stopped);
+    }
   }
+}
+
+void Session::on_event_channel_lost(std::uint64_t generation) {
+  rt::Lock lock(mutex_);
+  {
+    rt::Lock event_lock(event_mutex_);
+    if (generation != event_generation_) return;  // another thread has found the next agent meanwhile
+  }
+  (void)succeed();
+}
+
+void Session::ask_peer(std::uint32_t chunk) {
+  MessageWriter message(MessageType::ask_peer, 0);
+  message.put(chunk);
+  rt::Lock lock(event_mutex_);
+  if (event_.get() >= 0) (void)send_message(event_.get(), message.bytes(), {}, MSG_DONTWAIT);
 }
 
 }  // namespace hawser::agent

@@ -62,7 +62,12 @@ class Session {
   // Readable when read_event() has something to do; the same descriptor (and description) for ever.
   [[nodiscard]] int poll_fd() const { return poll_.get(); }
   // Takes what the agent has sent unasked; follows it into a succession. One thread at a time.
-  void read_events(const std::function<void(const fabric::InDatagram&)>& sink) HW_EXCLUDES(mutex_);
+  using RelaySink = std::function<void(const fabric::InDatagram&)>;
+  using PeerSink = std::function<void(std::uint32_t chunk, bool stopped)>;
+  void read_events(const RelaySink& relayed, const PeerSink& peer) HW_EXCLUDES(mutex_, event_mutex_);
+  // Whether the process of a chunk runs: read_events() brings the answer. Never blocks; not asked while there is no
+  // agent, or it does not read.
+  void ask_peer(std::uint32_t chunk) HW_EXCLUDES(event_mutex_);
 
  private:
   [[nodiscard]] Result<Answer> exchange(MessageType type, const Fill& fill, std::span<const int> descriptors = {})
@@ -70,7 +75,8 @@ class Session {
   [[nodiscard]] Status find_agent() HW_REQUIRES(mutex_);
   [[nodiscard]] Status succeed() HW_REQUIRES(mutex_);
   [[nodiscard]] Status resume_once() HW_REQUIRES(mutex_);
-  void set_event_channel(Descriptor event) HW_REQUIRES(mutex_);
+  void set_event_channel(Descriptor event) HW_EXCLUDES(event_mutex_);
+  void on_event_channel_lost(std::uint64_t generation) HW_EXCLUDES(mutex_, event_mutex_);
 
   ClientOptions options_;
   std::uint32_t slot_ = 0;
@@ -78,10 +84,13 @@ class Session {
   PrivateDescriptor flight_in_, flight_out_;
   mutable rt::Mutex mutex_{rt::LockRank::agent_client};
   PrivateDescriptor channel_ HW_GUARDED_BY(mutex_);
-  PrivateDescriptor event_ HW_GUARDED_BY(mutex_);
   std::uint32_t sequence_ HW_GUARDED_BY(mutex_) = 0;
   std::map<std::uint64_t, Binding> bindings_ HW_GUARDED_BY(mutex_);
   rt::Time retry_at_ HW_GUARDED_BY(mutex_){};
+  // Held for system calls that do not block: the data path asks with a QP's lock held, whatever requests wait for.
+  mutable rt::Mutex event_mutex_{rt::LockRank::agent_event};
+  PrivateDescriptor event_ HW_GUARDED_BY(event_mutex_);
+  std::uint64_t event_generation_ HW_GUARDED_BY(event_mutex_) = 0;
 };
 
 }  // namespace hawser::agent

@@ -50,6 +50,7 @@ Status Endpoint::send_request(RequestKind kind, const MadHeader& header, const B
   request.timeout = request_timeout_;
   request.retries = max_cm_retries_;
   request.report_unreachable = report_unreachable;
+  request.peer = remote_id_;
   request.owner = weak_from_this();
   const Result<RequestToken> token = core_.window.submit(std::move(request));
   if (!token) return fail(token.error());

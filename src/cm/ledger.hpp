@@ -34,7 +34,9 @@ struct LedgerRecord {
   std::uint64_t tid;                           // of our last request: the peer's answers carry it
   std::uint64_t remote_tid;
   std::uint8_t traffic_class, hop_limit;
-  std::uint8_t reserved[6];
+  // With DESTROYING: the event, 1 + enum rdma_cm_event_type, whose acknowledgement rdma_destroy_id waits for; 0: none.
+  std::uint8_t unacknowledged;
+  std::uint8_t reserved[5];
 };
 static_assert(std::is_trivially_copyable_v<LedgerRecord>);
 

@@ -56,6 +56,10 @@ void Manager::on_unreachable(const Gid& remote, const verbs::Mad& mad) {
 
 void Manager::on_communication_established(Qpn local_qpn) { core_->inbox.push(local_qpn); }
 
+void Manager::set_peer_stopped(std::function<bool(const verbs::MadAddress&, CommId)> stopped) {
+  core_->window.set_peer_stopped(std::move(stopped));
+}
+
 Counters Manager::counters() const { return core_->counters.read(); }
 
 Usage Manager::usage() const {

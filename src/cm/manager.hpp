@@ -80,6 +80,8 @@ class Manager {
   void on_unreachable(const Gid& remote, const verbs::Mad& mad);
   // The first request arrived on this QP before the RTU: the connection is established (async event COMM_EST).
   void on_communication_established(Qpn local_qpn);
+  // Whether the process at `to` that has this communication id is stopped; must not block. Set before anything is sent.
+  void set_peer_stopped(std::function<bool(const verbs::MadAddress& to, CommId peer)> stopped);
   [[nodiscard]] Counters counters() const;
   [[nodiscard]] Usage usage() const;
 

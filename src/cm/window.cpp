@@ -72,11 +72,19 @@ std::size_t Window::size() const {
 
 // The wait for the answer begins when the MAD leaves, not when it was submitted.
 Status Window::transmit(RequestToken token, Entry& entry) {
-  entry.deadline = dispatcher_.world().now() + entry.request.timeout;
-  deadlines_.emplace(entry.deadline, token);
+  wait_again(token, entry);
   const Request& request = entry.request;
   return request.report_unreachable ? sender_.send_reporting(request.to, request.mad)
                                     : sender_.send(request.to, request.mad);
+}
+
+void Window::wait_again(RequestToken token, Entry& entry) {
+  entry.deadline = dispatcher_.world().now() + entry.request.timeout;
+  deadlines_.emplace(entry.deadline, token);
+}
+
+bool Window::waits_for_stopped_peer(const Request& request) const {
+  return request.peer.value != 0 && peer_stopped_ && peer_stopped_(request.to, request.peer);
 }
 
 void Window::remove(Entries::iterator at) {
@@ -144,6 +152,11 @@ void Window::on_timer() {
       const RequestToken token = deadlines_.begin()->second;
       const auto at = entries_.find(token);
       Entry& entry = at->second;
+      if (waits_for_stopped_peer(entry.request)) {
+        deadlines_.erase(deadlines_.begin());
+        wait_again(token, entry);
+        continue;
+      }
       if (entry.request.retries == 0) {
         expired.emplace_back(token, entry.request.owner);
         remove(at);

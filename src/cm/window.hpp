@@ -31,6 +31,7 @@ struct Request {
   rt::Duration timeout{};  // per transmission
   unsigned retries{};      // transmissions after the first
   bool report_unreachable{};
+  CommId peer;  // whose answer is awaited; 0 while that is not known
   std::weak_ptr<Endpoint> owner;
 };
 
@@ -44,6 +45,11 @@ class Window {
   // `places`: how many requests may be outstanding per destination and lane.
   Window(rt::Dispatcher& dispatcher, MadSender& sender, CounterSet& counters, unsigned places, Expired expired);
   ~Window();
+
+  // Whether the process of a communication id is stopped: it will find what was sent, so that a timeout sends nothing
+  // and costs no retry (DESIGN 1). Called with the window's lock held; must not block. Set before anything is sent.
+  using PeerStopped = std::function<bool(const verbs::MadAddress& to, CommId peer)>;
+  void set_peer_stopped(PeerStopped stopped) { peer_stopped_ = std::move(stopped); }
 
   // Sends now, or when a place becomes free; first come, first served. The error of a transmission that fails at once
   // is returned, one that fails later counts as a loss.
@@ -82,6 +88,8 @@ class Window {
   void remove(Entries::iterator at) HW_REQUIRES(mutex_);
   void release_place(Entry& entry) HW_REQUIRES(mutex_);
   void start_waiting(const LaneKey& key) HW_REQUIRES(mutex_);
+  [[nodiscard]] bool waits_for_stopped_peer(const Request& request) const;
+  void wait_again(RequestToken token, Entry& entry) HW_REQUIRES(mutex_);
   void count_retransmission(RequestKind kind);
   void rearm() HW_REQUIRES(mutex_);
   void on_timer();
@@ -91,6 +99,7 @@ class Window {
   CounterSet& counters_;
   const unsigned places_;
   const Expired expired_;
+  PeerStopped peer_stopped_;
   mutable rt::Mutex mutex_{rt::LockRank::cm_window};
   Entries entries_ HW_GUARDED_BY(mutex_);
   std::map<LaneKey, Lane> lanes_ HW_GUARDED_BY(mutex_);

@@ -354,19 +354,50 @@ TEST_P(RcRetries, RnrCountIsExactAndSevenIsForEver) {
 }
 
 // A process that was stopped and goes on finds its connection alive.
-TEST(RcStoppedPeer, CostsNoRetries) {
+TEST(RcStoppedPeer, CostsNoRetriesAndNoTraffic) {
   Pair pair;
   bool stopped = true;
   pair.b.host.drop = [&] { return stopped; };
-  pair.a.host.peer_stopped = true;
+  pair.a.host.peer = PeerActivity::stopped;
   pair.connect();
   pair.a.qp.post_send(plain(WorkOp::rdma_write, 10));
   ASSERT_TRUE(pair.run_for(std::chrono::seconds(10)));
   EXPECT_EQ(pair.a.host.errors, 0);
-  stopped = pair.a.host.peer_stopped = false;
+  EXPECT_EQ(pair.a.host.packets.size(), 1U);
+  stopped = false;
+  pair.a.host.peer = PeerActivity::running;
   ASSERT_TRUE(pair.run());
   ASSERT_EQ(pair.a.host.sent.size(), 1U);
   EXPECT_EQ(pair.a.host.sent[0].status, WcStatus::success);
+}
+
+// Until the answer is there a loss is repaired, at no cost; but an answer that never comes must not forgive for ever.
+TEST(RcStoppedPeer, UnknownForgivesOneTimeout) {
+  Pair pair;
+  pair.attributes[0].retry_count = 2;
+  unsigned losses = 3;
+  pair.a.host.drop = [&] { return losses > 0 && losses-- > 0; };
+  pair.a.host.peer = PeerActivity::unknown;
+  pair.connect();
+  pair.a.qp.post_send(plain(WorkOp::rdma_write, 10));
+  ASSERT_TRUE(pair.run());
+  ASSERT_EQ(pair.a.host.sent.size(), 1U);
+  EXPECT_EQ(pair.a.host.sent[0].status, WcStatus::success);
+  EXPECT_EQ(pair.a.host.packets.size(), 4U);
+}
+
+// A program may end its QP as soon as it sees the message, before the end of the batch in which it arrived.
+TEST(RcErrorState, WhatArrivedIsAcknowledgedFirst) {
+  for (const bool reset : {false, true}) {
+    Pair pair;
+    pair.connect();
+    pair.b.post_receive(1, 0, 100);
+    pair.a.qp.post_send(plain(WorkOp::send, 100));
+    pair.b.after_packet = [&] { reset ? pair.b.qp.reset() : pair.b.qp.flush(); };
+    ASSERT_TRUE(pair.run());
+    ASSERT_EQ(pair.a.host.sent.size(), 1U);
+    EXPECT_EQ(pair.a.host.sent[0].status, WcStatus::success);
+  }
 }
 
 }  // namespace

@@ -22,7 +22,9 @@ RcQp::RcQp(RcHost& host, RcLimits limits)
 
 RcQp::~RcQp() = default;
 
+// What the program saw arrive is acknowledged before it can end the QP: its peer must not take it for lost.
 void RcQp::reset() {
+  responder_->flush_acks();
   requester_->reset();
   responder_->reset();
   counters_ = {};
@@ -43,6 +45,7 @@ void RcQp::drain_sends() { requester_->drain(); }
 void RcQp::resume_sends() { requester_->resume(); }
 
 void RcQp::flush() {
+  responder_->flush_acks();
   requester_->flush();
   responder_->flush();
 }

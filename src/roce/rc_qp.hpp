@@ -20,6 +20,13 @@
 
 namespace hawser::roce {
 
+// What is known of the process at the other end (DESIGN 1).
+enum class PeerActivity : std::uint8_t {
+  running,  // or on another host, or dead: a timeout costs a retry
+  unknown,  // the answer is on its way: the first timeout without progress costs none
+  stopped,  // alive, but does not run (SIGSTOP, a debugger): it will find what was sent, so nothing is sent again
+};
+
 class RcHost : public QpHost {
  public:
   // As local_memory(), for what the peer names.
@@ -32,8 +39,8 @@ class RcHost : public QpHost {
   // the QP to ERR and flushes with RcQp::flush(). `event_needed` when no completion tells it (affiliated async error).
   virtual void entered_error(bool event_needed) = 0;
   [[nodiscard]] virtual rt::Time now() const = 0;
-  // The peer's process is alive but does not run (SIGSTOP, a debugger; DESIGN 1): a timeout then costs no retry.
-  [[nodiscard]] virtual bool peer_is_stopped() const { return false; }
+  // Asked when a timeout has run out. Must not block.
+  [[nodiscard]] virtual PeerActivity peer_activity() const { return PeerActivity::running; }
 };
 
 class Outbox;

@@ -96,7 +96,7 @@ void RcQp::Requester::reset() {
   reads_.clear();
   state_ = State::stopped;
   deadline_ = rt::time_never;
-  rnr_waiting_ = loss_handled_ = false;
+  rnr_waiting_ = loss_handled_ = unknown_forgiven_ = false;
   front_acked_ = cursor_packet_ = packets_since_ack_request_ = 0;
   cursor_wqe_ = 0;
   in_flight_ = 0;
@@ -351,7 +351,7 @@ void RcQp::Requester::advance(std::uint32_t packets) {
   while (!reads_.empty() && !reads_.front().after(unacked_)) reads_.erase(reads_.begin());
   retries_left_ = attributes_.retry_count;
   rnr_retries_left_ = attributes_.rnr_retry;
-  loss_handled_ = rnr_waiting_ = false;
+  loss_handled_ = rnr_waiting_ = unknown_forgiven_ = false;
   restart_timer();
   if (front_acked_ == wqe.packets) complete_front();
 }
@@ -382,10 +382,10 @@ void RcQp::Requester::on_time(rt::Time now) {
     go_back();
   } else {
     ++counters_.timeouts;
-    if (host_.peer_is_stopped()) {
-      go_back();
-    } else {
-      retry();
+    switch (host_.peer_activity()) {
+      case PeerActivity::running: retry(); break;
+      case PeerActivity::unknown: std::exchange(unknown_forgiven_, true) ? retry() : go_back(); break;
+      case PeerActivity::stopped: restart_timer(); break;
     }
     loss_handled_ = false;
   }

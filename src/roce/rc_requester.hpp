@@ -108,6 +108,7 @@ class RcQp::Requester {
   std::uint32_t packets_since_ack_request_ = 0;
 
   unsigned retries_left_ = 0, rnr_retries_left_ = 0;
+  bool unknown_forgiven_ = false;  // a timeout since the last progress cost nothing because nothing was known
   bool loss_handled_ = false;  // a NAK for unacked_ has been acted upon; further ones wait for progress or the timer
   bool rnr_waiting_ = false;
   rt::Time deadline_ = rt::time_never;  // of the ACK timer, or of the RNR wait

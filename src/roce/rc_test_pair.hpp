@@ -67,7 +67,7 @@ class TestHost final : public RcHost {
   }
   void send_queue_drained() override { ++drained; }
   [[nodiscard]] rt::Time now() const override { return world_.now(); }
-  [[nodiscard]] bool peer_is_stopped() const override { return peer_stopped; }
+  [[nodiscard]] PeerActivity peer_activity() const override { return peer; }
   [[nodiscard]] std::uint16_t source_port() const override { return fabric_.source_port(); }
 
   // What was transmitted (and perhaps dropped), decoded.
@@ -89,7 +89,7 @@ class TestHost final : public RcHost {
   std::function<bool()> drop;   // whether to lose the packet that is being sent
   std::function<void()> flush;  // what the owner of the queue pair does on an error
   int established = 0, errors = 0, events = 0, drained = 0;
-  bool peer_stopped = false;
+  PeerActivity peer = PeerActivity::running;
 
  private:
   std::byte* find(std::uint32_t key, std::uint64_t addr, std::uint32_t length, std::uint32_t flags) {
@@ -158,6 +158,7 @@ struct End {
       const auto packet = decode(datagram);
       EXPECT_TRUE(packet) << static_cast<int>(packet.error());
       if (packet) qp.on_packet(*packet, datagram.source);
+      if (after_packet) after_packet();
     }
     qp.flush_acks();
     return got > 0;
@@ -166,6 +167,7 @@ struct End {
   std::unique_ptr<fabric::Fabric> fabric;
   TestHost host;
   RcQp qp;
+  std::function<void()> after_packet;  // what a program does before the batch is over
 };
 
 // Two ends in RTS. What a test wants otherwise it changes in `attributes` before connect().

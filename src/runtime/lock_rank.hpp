@@ -30,6 +30,7 @@ enum class LockRank : std::uint8_t {
   comp_channel = 140,  // verbs: one completion channel, one async event queue
   memory = 150,        // verbs: memory regions
   agent_client = 160,  // agent: requests to the daemon
+  agent_event = 165,   // agent: its event channel, what is known of peers
   ledger = 170,        // agent: the process's connection ledger
   engine = 180,        // stack: who progresses
   fabric = 200,        // fabric: sockets, simulated network

@@ -40,8 +40,12 @@ struct Stack::Impl {
           connections.on_mad(device, from, mad);
         });
     data_path.set_communication_established([this](Qpn qpn) { connections.on_communication_established(qpn); });
-    if (host->agent() != nullptr) {
-      host->agent()->set_relay([this](const fabric::InDatagram& datagram) { data_path.deliver(datagram); });
+    if (agent::Client* const agent = host->agent(); agent != nullptr) {
+      connections.set_peer_stopped([this, agent](const verbs::MadAddress& to, CommId peer) {
+        return devices.find_by_address(to.remote) != nullptr && agent->activity(peer) == roce::PeerActivity::stopped;
+      });
+      data_path.set_peer_activity([agent](Qpn qpn) { return agent->activity(qpn); });
+      agent->set_relay([this](const fabric::InDatagram& datagram) { data_path.deliver(datagram); });
     }
   }
 
@@ -99,6 +103,7 @@ verbs::DataPath& Stack::data_path() { return impl_->data_path; }
 verbs::MulticastGroups& Stack::multicast_groups() { return impl_->data_path.multicast_groups(); }
 cm::Manager& Stack::cm() { return impl_->connections; }
 cma::Manager& Stack::cma() { return impl_->manager; }
+cm::Ledger& Stack::ledger() { return impl_->host->ledger(); }
 Engine& Stack::engine() { return impl_->engine; }
 Host& Stack::host() { return *impl_->host; }
 

@@ -37,6 +37,7 @@ class Stack {
   [[nodiscard]] verbs::MulticastGroups& multicast_groups();
   [[nodiscard]] cm::Manager& cm();
   [[nodiscard]] cma::Manager& cma();
+  [[nodiscard]] cm::Ledger& ledger();
   [[nodiscard]] Engine& engine();
   [[nodiscard]] Host& host();
 

@@ -217,6 +217,10 @@ void DataPath::set_communication_established(std::function<void(Qpn)> callback) 
   impl_->established = std::move(callback);
 }
 
+void DataPath::set_peer_activity(std::function<roce::PeerActivity(Qpn)> activity) {
+  impl_->peer_activity = std::move(activity);
+}
+
 void DataPath::fail_device(const Device& device) {
   std::vector<std::shared_ptr<Qp>> qps;
   {

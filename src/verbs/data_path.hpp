@@ -58,6 +58,9 @@ class DataPath {
   // verbs held, in a data-path context: it must only queue.
   void set_communication_established(std::function<void(Qpn)> callback);
 
+  // Asked, with a QP's lock held, when a timeout to a peer of this host has run out. Must not block.
+  void set_peer_activity(std::function<roce::PeerActivity(Qpn)> activity);
+
   // The device has gone: its QPs go to ERR and complete their work requests with flush errors.
   void fail_device(const Device& device);
 

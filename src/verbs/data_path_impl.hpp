@@ -51,6 +51,7 @@ struct DataPath::Impl {
   MulticastGroups groups;
   std::function<void()> timer_notify;
   std::function<void(Qpn)> established;
+  std::function<roce::PeerActivity(Qpn)> peer_activity;
 
   rt::Mutex table_mutex{rt::LockRank::verbs_object};
   std::unordered_map<Qpn, std::shared_ptr<Qp>> table HW_GUARDED_BY(table_mutex);

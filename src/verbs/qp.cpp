@@ -129,7 +129,9 @@ Status Qp::modify(const QpAttributes& attributes, std::uint32_t mask) {
   const Device& device = *context_.device();
   const DeviceView view{.source_gid = device.gid(attributes.address.source_gid_index),
                         .path_mtu_max = static_cast<std::uint8_t>(device.active_mtu()),
-                        .gone = device.gone()};
+                        .gone = device.gone(),
+                        .peer_is_here = (mask & qp_attr::av) != 0 &&
+                                        path_.devices.find_by_address(attributes.address.destination) != nullptr};
   const Call call(*this, nullptr);
   const QpState from = state();
   const QpState to = (mask & qp_attr::state) != 0 ? attributes.state : from;
@@ -137,7 +139,10 @@ Status Qp::modify(const QpAttributes& attributes, std::uint32_t mask) {
   if (const int error = check(init_.type, attributes, mask, from, to, view); error != 0) return hawser::fail(error);
   store(attributes, mask);
   port_mtu_ = Mtu{view.path_mtu_max};
-  if ((mask & qp_attr::av) != 0) source_gid_ = *view.source_gid;
+  if ((mask & qp_attr::av) != 0) {
+    source_gid_ = *view.source_gid;
+    peer_is_here_ = view.peer_is_here;
+  }
   enter(from, to);
   return {};
 }
@@ -455,6 +460,12 @@ void Qp::receive_failed() {
 }
 
 rt::Time Qp::now() const { return path_.world.now(); }
+
+roce::PeerActivity Qp::peer_activity() const {
+  mutex_.assert_held();
+  if (!peer_is_here_ || !path_.peer_activity) return roce::PeerActivity::running;
+  return path_.peer_activity(attributes_.destination_qpn);
+}
 
 std::uint16_t Qp::source_port() const { return path_.fabric.source_port(); }
 

@@ -150,6 +150,7 @@ class Qp final : public AsyncSource,
     std::optional<Gid> source_gid;  // at the index that the address vector names
     std::uint8_t path_mtu_max{};
     bool gone{};
+    bool peer_is_here{};  // the address vector's destination is one of this host's addresses
   };
   [[nodiscard]] static int check(QpType type, const QpAttributes& attributes, std::uint32_t mask, QpState from,
                                  QpState to, const DeviceView& device);
@@ -195,6 +196,7 @@ class Qp final : public AsyncSource,
   void send_too_long(std::uint64_t bytes) override;
   void send_failed() override;
   void receive_failed() override;
+  [[nodiscard]] roce::PeerActivity peer_activity() const override;
   [[nodiscard]] rt::Time now() const override;
   [[nodiscard]] std::uint16_t source_port() const override;
 
@@ -208,6 +210,7 @@ class Qp final : public AsyncSource,
   Gid source_gid_ HW_GUARDED_BY(mutex_);
   Mtu port_mtu_ HW_GUARDED_BY(mutex_){};
   Engine engine_ HW_GUARDED_BY(mutex_);
+  bool peer_is_here_ HW_GUARDED_BY(mutex_) = false;
   Ring<roce::RecvWork> receives_ HW_GUARDED_BY(mutex_);
   boost::container::small_vector<MemoryRegion*, 8> pinned_ HW_GUARDED_BY(mutex_);
   TransmitBatch* batch_ HW_GUARDED_BY(mutex_) = nullptr;

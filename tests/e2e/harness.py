@@ -128,6 +128,9 @@ class Process:
         assert status == 0, f"{self.name}: exit status {status}:\n{self.newest_output()}"
         return self.output
 
+    def send_signal(self, signal_number):
+        self._popen.send_signal(signal_number)
+
     def kill(self, signal_number=signal.SIGKILL):
         """By pid; it is our child and not reaped yet, so the pid is its own."""
         if self.running:
