@@ -37,9 +37,18 @@ std::string address_text(std::uint8_t family, const std::uint8_t (&bytes)[16], s
   return address.text();
 }
 
+bool waits_for_acknowledgement(const cm::LedgerRecord& record) { return record.unacknowledged != 0; }
+
+std::string state_text(const cm::LedgerRecord& record) {
+  const std::string state = cma::name(static_cast<cma::State>(record.cma_state));
+  if (!waits_for_acknowledgement(record)) return state;
+  return fmt::format("{}, {} not acknowledged", state,
+                     cma::name(static_cast<cma::EventType>(record.unacknowledged - 1)));
+}
+
 Row row_of(const agent::IdInfo& id, const InterfaceName& interface_name) {
   const cm::LedgerRecord& record = id.record;
-  return {.state = cma::name(static_cast<cma::State>(record.cma_state)),
+  return {.state = state_text(record),
           .port_space = port_space_name(record.port_space),
           .source = address_text(record.source_family, record.source, record.source_port),
           .destination = address_text(record.destination_family, record.destination, record.destination_port),
@@ -54,7 +63,8 @@ std::multimap<int, Row> rows_of(const agent::HostReport& report, const Interface
   std::multimap<int, Row> rows;
   for (const agent::IdInfo& id : report.ids) {
     // Its program has destroyed it; the record only waits for the peer to have heard of the end.
-    if (static_cast<cma::State>(id.record.cma_state) == cma::State::destroying) continue;
+    const bool destroying = static_cast<cma::State>(id.record.cma_state) == cma::State::destroying;
+    if (destroying && !waits_for_acknowledgement(id.record)) continue;
     rows.emplace(id.pid, row_of(id, interface_name));
   }
   return rows;

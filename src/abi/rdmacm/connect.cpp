@@ -62,6 +62,7 @@ int connect(const Call& call, const rdma_conn_param* param) {
   const bool take_resources = param != nullptr && param->responder_resources != device_max;
   id.initiator_depth = take_depth ? param->initiator_depth : id.device->max_initiator_depth;
   id.responder_resources = take_resources ? param->responder_resources : id.device->max_responder_resources;
+  if (const int error = offer_ece(id); error != 0) return fail_errno(error);
   const auto data = private_data(id, param);
   const Status sent = call.ucm->connect(call.file(), call.handle(), to_conn_param(id, param, data));
   if (!sent) return answer(sent);
@@ -83,9 +84,11 @@ int accept(const Call& call, const rdma_conn_param* param) {
   const bool datagrams = id.pub.qp_type == IBV_QPT_UD;
   // Before the REP leaves: the peer may send as soon as it has it.
   if (!datagrams) {
+    if (const int error = take_ece(id); error != 0) return fail_errno(error);
     if (const int error = qp_to_rtr_and_rts(call, id.responder_resources, id.initiator_depth); error != 0) {
       return fail_errno(error);
     }
+    if (const int error = offer_ece(id); error != 0) return fail_errno(error);
   }
   const auto data = private_data(id, param);
   const Status accepted = call.ucm->accept(call.file(), call.handle(), uid_of(id), to_conn_param(id, param, data));
@@ -153,20 +156,4 @@ int rdma_establish(rdma_cm_id* id) {
   if (!call) return answer(call);
   if (call->id->pub.qp != nullptr) return fail_errno(EINVAL);
   return answer(call->ucm->accept_response(call->file(), call->handle()));
-}
-
-int rdma_set_local_ece(rdma_cm_id* id, ibv_ece* ece) {
-  const auto call = enter(id);
-  if (!call) return answer(call);
-  if (ece == nullptr || id->qp != nullptr || ece->vendor_id == 0 || ece->comp_mask != 0) return fail_errno(EINVAL);
-  call->id->local_ece = {ece->vendor_id & 0xFFFFFF, ece->options};
-  return 0;
-}
-
-int rdma_get_remote_ece(rdma_cm_id* id, ibv_ece* ece) {
-  const auto call = enter(id);
-  if (!call) return answer(call);
-  if (ece == nullptr || id->qp != nullptr) return fail_errno(EINVAL);
-  *ece = {call->id->remote_ece.vendor_id, call->id->remote_ece.attr_mod, 0};
-  return 0;
 }

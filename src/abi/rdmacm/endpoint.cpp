@@ -44,9 +44,9 @@ int make_active(CmId& id, const rdma_addrinfo& info, ibv_pd* pd, ibv_qp_init_att
 int rdma_create_ep(rdma_cm_id** id, rdma_addrinfo* info, ibv_pd* pd, ibv_qp_init_attr* attributes) {
   if (id == nullptr || info == nullptr) return fail_errno(EINVAL);
   rdma_cm_id* made = nullptr;
-  if (rdma_create_id(nullptr, &made, nullptr, static_cast<rdma_port_space>(info->ai_port_space)) != 0) return -1;
+  const auto space = static_cast<rdma_port_space>(info->ai_port_space);
+  if (create_id(nullptr, &made, nullptr, space, static_cast<ibv_qp_type>(info->ai_qp_type)) != 0) return -1;
   const auto known = Process::current().ids.find(made);
-  if (info->ai_qp_type != 0) made->qp_type = static_cast<ibv_qp_type>(info->ai_qp_type);
   const int result = (info->ai_flags & rai_passive) != 0 ? make_passive(*known, *info, pd, attributes)
                                                          : make_active(*known, *info, pd, attributes);
   if (result != 0) {

@@ -84,7 +84,8 @@ void on_response(const Call& call, const ucm::EventRecord& record, CmEvent& even
   fill_connection(*call.id, record, event);
   call.id->remote_ece = record.ece;
   if (call.id->pub.qp == nullptr) return;
-  int error = qp_to_rtr_and_rts(call, RDMA_MAX_RESP_RES, RDMA_MAX_INIT_DEPTH);
+  int error = take_ece(*call.id);
+  if (error == 0) error = qp_to_rtr_and_rts(call, RDMA_MAX_RESP_RES, RDMA_MAX_INIT_DEPTH);
   if (error == 0) error = errno_of(call.ucm->accept_response(call.file(), call.handle()));
   if (error == 0) {
     event.pub.event = RDMA_CM_EVENT_ESTABLISHED;

@@ -2,6 +2,9 @@
 #include <cstring>
 
 #include "abi/rdmacm/support.hpp"
+#include "base/log.hpp"
+#include "cm/ledger.hpp"
+#include "cma/state.hpp"
 
 using namespace hawser;
 using namespace hawser::abi::rdmacm;
@@ -31,6 +34,48 @@ Status resolve(const Call& call, const sockaddr* source, const sockaddr* destina
   return {};
 }
 
+constexpr auto silent_wait = std::chrono::seconds(1);
+
+// What keeps an id from its end, for `hawser ids`.
+cm::LedgerHold show_waiting(const CmId& id, rdma_cm_event_type event) {
+  auto hold = cm::hold_record(Process::current().stack().ledger());
+  cm::update(hold.get(), [&](cm::LedgerRecord& record) {
+    const auto source = SocketAddress::from(&id.pub.route.addr.src_addr);
+    const auto destination = SocketAddress::from(&id.pub.route.addr.dst_addr);
+    record.in_use = 1;
+    record.cma_state = static_cast<std::uint8_t>(cma::State::destroying);
+    record.qp_type = static_cast<std::uint8_t>(id.pub.qp_type);
+    record.port_space = static_cast<std::uint16_t>(id.pub.ps);
+    record.unacknowledged = static_cast<std::uint8_t>(event + 1);
+    if (source) {
+      record.source_family = static_cast<std::uint8_t>(source->family);
+      record.source_port = source->port;
+      std::ranges::copy(source->ip.bytes, record.source);
+    }
+    if (destination) {
+      record.destination_family = static_cast<std::uint8_t>(destination->family);
+      record.destination_port = destination->port;
+      std::ranges::copy(destination->ip.bytes, record.destination);
+    }
+  });
+  return hold;
+}
+
+// Says so when it takes long: a program that forgets an acknowledgement waits for ever.
+void wait_for_acknowledgements(CmId& id, unsigned fetched) {
+  const rt::World& world = Process::current().stack().world();
+  if (id.acknowledged_by(fetched, world.now() + silent_wait)) return;
+  cm::LedgerHold shown;
+  for (const auto& event : Process::current().events.list()) {
+    if (event->owner.get() != &id) continue;
+    log::debug("rdma_destroy_id waits: event {} ({}) of id {} ({}) was fetched and is not acknowledged",
+               cma::name(static_cast<cma::EventType>(event->pub.event)), fmt::ptr(&event->pub), id.handle,
+               fmt::ptr(&id.pub));
+    if (shown == nullptr) shown = show_waiting(id, event->pub.event);
+  }
+  id.wait_until_acknowledged(fetched);
+}
+
 // Waits for the acknowledgements of all that was fetched of the id: their events point into it.
 int destroy(const Call& call) {
   CmId& id = *call.id;
@@ -38,7 +83,7 @@ int destroy(const Call& call) {
   // ENOENT: it ended with its channel already.
   if (!reported && errno_of(reported) != ENOENT) return answer(reported);
   drop_sync_event(id);
-  if (reported) id.wait_until_acknowledged(*reported);
+  if (reported) wait_for_acknowledgements(id, *reported);
   Process::current().ids.take(&id.pub);
   if (id.sync) close_channel(*call.ucm, id.channel);
   return 0;
@@ -59,6 +104,29 @@ int migrate(const Call& call, std::shared_ptr<Channel> to, bool sync) {
 }
 
 }  // namespace
+
+int create_id(rdma_event_channel* channel, rdma_cm_id** id, void* context, rdma_port_space space, ibv_qp_type qp_type) {
+  if (id == nullptr) return fail_errno(EINVAL);
+  Process& process = Process::current();
+  const auto ucm = process.ucm();
+  if (!ucm) return answer(ucm);
+  const bool sync = channel == nullptr;
+  const auto on = sync ? make_channel() : process.channels.find(channel);
+  if (on == nullptr) return sync ? -1 : fail_errno(EINVAL);
+  const auto made = make_id(on, context, space, qp_type);
+  made->sync = sync;
+  const auto handle =
+      (*ucm)->create_id(on->file, uid_of(*made), static_cast<cma::PortSpace>(space), static_cast<cma::QpType>(qp_type));
+  if (!handle) {
+    if (sync) close_channel(**ucm, on);
+    return answer(handle);
+  }
+  made->handle = *handle;
+  process.ids.insert(made);
+  *id = &made->pub;
+  return 0;
+}
+
 }  // namespace hawser::abi::rdmacm
 
 rdma_event_channel* rdma_create_event_channel() {
@@ -78,26 +146,8 @@ void rdma_destroy_event_channel(rdma_event_channel* channel) {
 }
 
 int rdma_create_id(rdma_event_channel* channel, rdma_cm_id** id, void* context, rdma_port_space space) {
-  Process& process = Process::current();
-  const auto ucm = process.ucm();
-  if (!ucm) return answer(ucm);
-  const bool sync = channel == nullptr;
-  const auto on = sync ? make_channel() : process.channels.find(channel);
-  if (on == nullptr) return sync ? -1 : fail_errno(EINVAL);
-  if (id == nullptr) return fail_errno(EINVAL);
   const bool datagrams = space == RDMA_PS_UDP || space == RDMA_PS_IPOIB;
-  const auto made = make_id(on, context, space, datagrams ? IBV_QPT_UD : IBV_QPT_RC);
-  made->sync = sync;
-  const auto handle = (*ucm)->create_id(on->file, uid_of(*made), static_cast<cma::PortSpace>(space),
-                                        static_cast<cma::QpType>(made->pub.qp_type));
-  if (!handle) {
-    if (sync) close_channel(**ucm, on);
-    return answer(handle);
-  }
-  made->handle = *handle;
-  process.ids.insert(made);
-  *id = &made->pub;
-  return 0;
+  return create_id(channel, id, context, space, datagrams ? IBV_QPT_UD : IBV_QPT_RC);
 }
 
 int rdma_destroy_id(rdma_cm_id* id) {

@@ -22,10 +22,6 @@ int rdma_leave_multicast(rdma_cm_id* id, sockaddr*) {
   return fail_errno(Process::current().ids.find(id) == nullptr ? EINVAL : EADDRNOTAVAIL);
 }
 
-int rdma_create_srq(rdma_cm_id* id, ibv_pd*, ibv_srq_init_attr*) { return not_offered(id); }
-int rdma_create_srq_ex(rdma_cm_id* id, ibv_srq_init_attr_ex*) { return not_offered(id); }
-void rdma_destroy_srq(rdma_cm_id*) {}
-
 int rdma_query_addrinfo(rdma_cm_id* id, rdma_addrinfo**) { return not_offered(id); }
 int rdma_resolve_addrinfo(rdma_cm_id* id, const char*, const char*, const rdma_addrinfo*) { return not_offered(id); }
 int rdma_write_cm_event(rdma_cm_id* id, rdma_cm_event_type, int, uint64_t) { return not_offered(id); }

@@ -34,9 +34,14 @@ void CmId::acknowledge() {
   acknowledged_.notify_all();
 }
 
-void CmId::wait_until_acknowledged(unsigned fetched) {
+void CmId::wait_until_acknowledged(unsigned fetched) { (void)acknowledged_by(fetched, rt::time_never); }
+
+bool CmId::acknowledged_by(unsigned fetched, rt::Time deadline) {
   rt::Lock lock(mutex_);
-  while (completed_ < fetched) acknowledged_.wait(mutex_);
+  while (completed_ < fetched) {
+    if (!acknowledged_.wait_until(mutex_, deadline)) return completed_ >= fetched;
+  }
+  return true;
 }
 
 }  // namespace hawser::abi::rdmacm

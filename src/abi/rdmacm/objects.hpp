@@ -31,6 +31,14 @@ class ObjectTable {
     const auto found = objects_.find(pointer);
     return found == objects_.end() ? nullptr : found->second;
   }
+  // All that are live now.
+  [[nodiscard]] std::vector<std::shared_ptr<Object>> list() {
+    rt::Lock lock(mutex_);
+    std::vector<std::shared_ptr<Object>> all;
+    all.reserve(objects_.size());
+    for (const auto& [pointer, object] : objects_) all.push_back(object);
+    return all;
+  }
   // As find, and from now on it is no more; one caller wins.
   std::shared_ptr<Object> take(const Public* pointer) {
     rt::Lock lock(mutex_);
@@ -95,6 +103,8 @@ struct CmId {
   // Events that the program acknowledged; destroy and migrate wait for all that it fetched.
   void acknowledge();
   void wait_until_acknowledged(unsigned fetched);
+  // As above until `deadline`; false if it came first.
+  [[nodiscard]] bool acknowledged_by(unsigned fetched, rt::Time deadline);
 
  private:
   rt::Mutex mutex_{rt::LockRank::process};

@@ -69,7 +69,9 @@ Result<int> init_attributes(const Call& call, ibv_qp_attr& attributes) {
   if (call.id->device == nullptr) return fail(EINVAL);
   const auto known = call.ucm->init_qp_attr(call.file(), call.handle(), target);
   if (!known) return fail(known.error());
-  if (target == cm::QpTarget::init) return init_mask(*call.id, *known, attributes);
+  // Before there is a connection the answer is what INIT needs, whatever was asked [spec 1.4].
+  const bool connected = known->destination_qpn.value != 0 || call.id->pub.qp_type == IBV_QPT_UD;
+  if (target == cm::QpTarget::init || !connected) return init_mask(*call.id, *known, attributes);
   if (target == cm::QpTarget::rtr) return rtr_mask(*call.id, *known, attributes);
   return rts_mask(*call.id, *known, attributes);
 }

@@ -23,6 +23,8 @@ Result<Call> enter(const rdma_cm_id* id);
 std::shared_ptr<Channel> make_channel();  // null: errno
 std::shared_ptr<CmId> make_id(std::shared_ptr<Channel> channel, void* context, rdma_port_space space,
                               ibv_qp_type qp_type);
+// rdma_create_id with the QP type that the port space IB leaves open. No channel: synchronous mode.
+int create_id(rdma_event_channel* channel, rdma_cm_id** id, void* context, rdma_port_space space, ibv_qp_type qp_type);
 // Closes the channel: ids left on it end below, while their objects stay for rdma_destroy_id.
 void close_channel(ucm::Manager& ucm, const std::shared_ptr<Channel>& channel);
 
@@ -40,5 +42,11 @@ void drop_sync_event(CmId& id);
 int qp_to_init(const Call& call);
 int qp_to_rtr_and_rts(const Call& call, std::uint8_t responder_resources, std::uint8_t initiator_depth);
 int qp_to_error(CmId& id);
+
+// With a QP on the id: what its device offers goes into local_ece, and what the peer offered to the device. Answer like
+// ibv_modify_qp.
+inline constexpr std::uint32_t ece_vendor_mask = 0xFFFFFF;
+int offer_ece(CmId& id);
+int take_ece(CmId& id);
 
 }  // namespace hawser::abi::rdmacm
