@@ -1,4 +1,6 @@
 """kill -9 of one side: the other side is told, soon, as if a kernel had cleaned up; nothing is left (the host fixture)."""
+import signal
+
 import pytest
 
 from harness import IPV4
@@ -91,3 +93,105 @@ def test_survivors_of_other_connections_notice_nothing(host):
     client.say("stop")
     client.succeeds()
     server.succeeds()
+
+
+# The states of the cm that the tests above do not reach. A stopped process keeps its peer in the state that it is in.
+
+def connected(host, server, *options):
+    client = host.run("cm_connect", IPV4, PORT, *options)
+    server.line("^EVENT RDMA_CM_EVENT_CONNECT_REQUEST 0$")
+    server.say("accept")
+    for end in (server, client):
+        end.line("^EVENT RDMA_CM_EVENT_ESTABLISHED 0$")
+    return client
+
+
+def ends_once(survivor, *events):
+    """The one terminal event, after which the program ends by itself."""
+    assert survivor.line(ENDED)[1] in events
+    survivor.status()
+    assert survivor.count(ENDED) == 1, survivor.describe()
+
+
+def test_server_in_req_rcvd(host, server):
+    client = host.run("cm_connect", IPV4, PORT)
+    server.line("^EVENT RDMA_CM_EVENT_CONNECT_REQUEST 0$")
+    server.kill()
+    ends_once(client, "REJECTED")
+
+
+def test_server_with_a_request_that_it_never_saw(host, server):
+    server.send_signal(signal.SIGSTOP)
+    client = host.run("cm_connect", IPV4, PORT)
+    client.line("^connect: ok$")
+    server.kill()
+    ends_once(client, "REJECTED")
+
+
+def test_server_in_rep_sent(host, server):
+    client = host.run("cm_connect", IPV4, PORT, "deaf")
+    server.line("^EVENT RDMA_CM_EVENT_CONNECT_REQUEST 0$")
+    server.say("accept")
+    server.line("^accept: ok$")
+    server.kill()
+    client.say("hear")
+    ends_once(client, "REJECTED", "CONNECT_ERROR", "DISCONNECTED")
+
+
+def test_client_in_req_sent_to_a_stopped_server(host, server):
+    server.send_signal(signal.SIGSTOP)
+    client = host.run("cm_connect", IPV4, PORT)
+    client.line("^connect: ok$")
+    client.kill()
+    server.send_signal(signal.SIGCONT)
+    server.line("^EVENT RDMA_CM_EVENT_CONNECT_REQUEST 0$")  # it was in the server's socket, and so is its end
+    server.say("accept")
+    if server.line("^accept: (.*)$")[1] == "ok":
+        server.line(ENDED)
+
+
+@pytest.mark.parametrize("killed", ["server", "client"])
+def test_in_dreq_sent(host, server, killed):
+    client = connected(host, server)
+    victim, survivor = (server, client) if killed == "server" else (client, server)
+    survivor.send_signal(signal.SIGSTOP)
+    victim.say("disconnect")
+    victim.line("^disconnect: ok$")
+    victim.kill()
+    survivor.send_signal(signal.SIGCONT)
+    assert survivor.line(ENDED)[1] == "DISCONNECTED"
+
+
+@pytest.mark.parametrize("killed", ["server", "client"])
+def test_with_a_dreq_that_it_never_saw(host, server, killed):
+    client = connected(host, server)
+    victim, survivor = (server, client) if killed == "server" else (client, server)
+    victim.send_signal(signal.SIGSTOP)
+    survivor.say("disconnect")
+    survivor.line("^disconnect: ok$")
+    victim.kill()
+    assert survivor.line(ENDED)[1] == "DISCONNECTED"
+
+
+def test_server_in_timewait(host, server):
+    client = connected(host, server, "linger")
+    server.say("disconnect")
+    assert client.line(ENDED)[1] == "DISCONNECTED"
+    server.kill()
+    client.line("^EVENT RDMA_CM_EVENT_TIMEWAIT_EXIT 0$")
+    assert client.count(ENDED) == 1
+    client.say("quit")
+    client.succeeds()
+
+
+def test_client_in_timewait(host, server):
+    client = connected(host, server, "linger")
+    client.say("disconnect")
+    assert client.line(ENDED)[1] == "DISCONNECTED"
+    server.line("^closed$")
+    client.kill()
+    assert server.count(ENDED) == 1
+    other = host.run("cm_connect", IPV4, PORT)
+    server.line("^EVENT RDMA_CM_EVENT_CONNECT_REQUEST 0$", 2)
+    server.say("accept")
+    other.line("^EVENT RDMA_CM_EVENT_ESTABLISHED 0$")

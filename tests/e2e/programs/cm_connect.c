@@ -1,6 +1,7 @@
-/* cm_connect ADDRESS PORT [deaf]: resolves, connects and prints every event until the connection has ended; with `deaf`
- * it takes no event any more once it has called rdma_connect (so that it never answers a REP), until the command
- * `hear`. Commands: hear, disconnect, quit. Exit status 0 if it was connected. */
+/* cm_connect ADDRESS PORT [deaf|linger]: resolves, connects and prints every event until the connection has ended; with
+ * `deaf` it takes no event any more once it has called rdma_connect (so that it never answers a REP), until the command
+ * `hear`; with `linger` it keeps its id after the end, until the command `quit`. Commands: hear, disconnect, quit. Exit
+ * status 0 if it was connected. */
 #include "program.h"
 
 static struct rdma_event_channel* channel;
@@ -40,6 +41,7 @@ static enum rdma_cm_event_type on_event(void) {
 int main(int argc, char** argv) {
   if (argc < 3) return 1;
   int deaf = argc > 3 && strcmp(argv[3], "deaf") == 0;
+  const int linger = argc > 3 && strcmp(argv[3], "linger") == 0;
   int connected = 0;
   struct sockaddr_storage address = parse_address(argv[1], argv[2]);
   MUST((channel = rdma_create_event_channel()) != NULL);
@@ -50,7 +52,7 @@ int main(int argc, char** argv) {
     if (channel_before_input(channel)) {
       const enum rdma_cm_event_type type = on_event();
       connected |= type == RDMA_CM_EVENT_ESTABLISHED;
-      if (is_last(type)) break;
+      if (is_last(type) && !linger) break;
       if (type != RDMA_CM_EVENT_ROUTE_RESOLVED || !deaf) continue;
       do {
         if (!read_command(command, sizeof command)) return 3;
