@@ -10,7 +10,7 @@ constexpr std::uint8_t retries_max = 7;
 
 constexpr std::uint8_t at_most(std::uint8_t value, std::uint8_t limit) { return value < limit ? value : limit; }
 
-// RoCE has no LIDs: what Linux writes in their place [spec 5.3].
+// RoCE has no LIDs: what Linux writes in their place [spec 5.3.2].
 PathFields path_fields(const Path& path) {
   PathFields f;
   f.subnet_local = path.hop_limit <= 1;
@@ -26,6 +26,7 @@ PathFields path_fields(const Path& path) {
   return f;
 }
 
+// [spec 5.5.5]
 Answered rejected_message(State state) {
   switch (state) {
     case State::req_rcvd:
@@ -58,6 +59,7 @@ Status Endpoint::send_request(RequestKind kind, const MadHeader& header, const B
   return {};
 }
 
+// [spec 5.5.1, 1.12.2]
 Status Endpoint::send_req(const ReqParam& param) {
   const Path& path = param.path;
   Req req;
@@ -112,6 +114,7 @@ Status Endpoint::send_req(const ReqParam& param) {
   return {};
 }
 
+// [spec 5.5.2, 1.12.4]
 Status Endpoint::send_rep(const RepParam& param) {
   Rep rep;
   if (param.private_data.size() > rep.private_data.size()) return fail(EINVAL);
@@ -151,6 +154,7 @@ Rtu Endpoint::make_rtu() const {
   return rtu;
 }
 
+// [spec 5.5.3]
 Status Endpoint::send_rtu(std::span<const std::byte> private_data) {
   if (private_data.size() > sizeof(Rtu::private_data)) return fail(EINVAL);
   rt::Lock lock(mutex_);
@@ -198,6 +202,7 @@ Status Endpoint::reject(std::uint16_t reason, std::span<const std::byte> additio
   return send_now({.tid = answer_tid_}, rej);
 }
 
+// [spec 5.5.4]
 Status Endpoint::prepare_mra(std::uint8_t service_timeout) {
   rt::Lock lock(mutex_);
   if (state_ != State::req_rcvd && state_ != State::rep_rcvd) return fail(EINVAL);
@@ -206,12 +211,14 @@ Status Endpoint::prepare_mra(std::uint8_t service_timeout) {
   return {};
 }
 
+// [spec 5.7.7]
 Dreq Endpoint::make_dreq(std::span<const std::byte> private_data) const {
   Dreq dreq{.local_comm_id = local_id(), .remote_comm_id = remote_id_, .remote_qpn = remote_qpn_};
   fill(dreq.private_data, private_data);
   return dreq;
 }
 
+// [spec 5.5.6]
 Status Endpoint::send_dreq(std::span<const std::byte> private_data) {
   if (private_data.size() > sizeof(Dreq::private_data)) return fail(EINVAL);
   rt::Lock lock(mutex_);
@@ -237,6 +244,7 @@ Drep Endpoint::make_drep() const {
   return drep;
 }
 
+// [spec 5.5.7]
 Status Endpoint::send_drep(std::span<const std::byte> private_data) {
   if (private_data.size() > sizeof(Drep::private_data)) return fail(EINVAL);
   rt::Lock lock(mutex_);
@@ -247,6 +255,7 @@ Status Endpoint::send_drep(std::span<const std::byte> private_data) {
 }
 
 // Nothing here waits for an answer: what the peer misses, its own timers and our stateless DREP settle [spec 4 #59].
+// [spec 2.5.7, 5.5.21]
 void Endpoint::end_by_destroy(int reason) {
   switch (state_) {
     case State::req_sent:

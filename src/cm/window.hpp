@@ -1,5 +1,5 @@
 // Requests that wait for an answer: retransmission of the same bytes, and the limit of outstanding MADs per destination
-// that keeps a peer's socket buffer from overflowing (DESIGN 2) [spec 5.6].
+// that keeps a peer's socket buffer from overflowing (DESIGN 2) [spec 5.6.7, 5.6.11].
 //
 // Thread-safe; timers run on the dispatcher. MADs leave under the window's mutex, so that they leave in order.
 #pragma once

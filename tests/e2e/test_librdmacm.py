@@ -12,21 +12,21 @@ def lines_of(host, program, address="127.0.0.1"):
 
 @pytest.mark.every_user
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", IPV4, IPV6])
-def test_endpoints_in_synchronous_mode(host, address):
+def test_endpoints_in_synchronous_mode(host, address):  # [spec 6.4.3, 6.4.4, 6.4.11-6.4.13]
     assert lines_of(host, "cm_endpoints", address) == [
         "set_option of a synchronous listener: ok", "connect: ok", "post_write: ok", "post_writev: ok", "post_read: ok",
         "post_readv: ok", "post_send: ok", "post_sendv: ok", "get_recv_comp: ok", "post_send of too many pieces: EINVAL",
         "disconnect: ok", "connect without a listener: ECONNREFUSED"]
 
 
-def test_migration(host):
+def test_migration(host):  # [spec 6.4.11, 6.4.12, 6.4.14]
     assert lines_of(host, "cm_migrate") == [
         "waiting event: ok", "unacknowledged event: ok", "to the channel that it is on: ok",
         "get_request with a channel: EINVAL", "to synchronous mode twice: EINVAL", "synchronous connect: ok",
         "back to a channel: ok", "waiting request: ok"]
 
 
-def test_queue_pairs_of_the_programs_own(host):
+def test_queue_pairs_of_the_programs_own(host):  # [spec 6.2 #3, #19, 6.4.2-6.4.4, 6.4.6, 6.4.9, 6.4.19]
     assert lines_of(host, "cm_external_qp") == [
         "init_qp_attr for SQD: EINVAL", "init_qp_attr without a mask: EINVAL",
         "connect without a queue pair or parameters: EINVAL", "set_local_ece without a vendor: EINVAL",
@@ -46,7 +46,7 @@ ERRORS = {
 }
 
 
-def test_wrong_arguments(host):
+def test_wrong_arguments(host):  # [spec 6.4.3, 6.4.18]
     said = dict(line.rsplit(": ", 1) for line in lines_of(host, "cm_wrong_arguments"))
     assert len(said) == 39
     assert said == {call: ERRORS.get(call, "EINVAL") for call in said}

@@ -25,6 +25,7 @@ int take_ece(CmId& id) {
 using namespace hawser;
 using namespace hawser::abi::rdmacm;
 
+// [spec 6.4.19]
 int rdma_set_local_ece(rdma_cm_id* id, ibv_ece* ece) {
   const auto call = enter(id);
   if (!call) return answer(call);

@@ -34,6 +34,7 @@ void CmId::acknowledge() {
   acknowledged_.notify_all();
 }
 
+// [spec 6.4.7]
 void CmId::wait_until_acknowledged(unsigned fetched) { (void)acknowledged_by(fetched, rt::time_never); }
 
 bool CmId::acknowledged_by(unsigned fetched, rt::Time deadline) {
