@@ -34,6 +34,7 @@ void Core::detach(Id& id) {
 
 // From the device table. Handlers are the dispatcher's affair, so this only queues.
 void Core::on_device_change(const verbs::DevicePtr& device, verbs::DeviceChange change) {
+  if (change == verbs::DeviceChange::mac_change) return on_address_change(device->interface_index());
   if (change != verbs::DeviceChange::added && change != verbs::DeviceChange::removed) return;
   {
     rt::Lock lock(mutex_);

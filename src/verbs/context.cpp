@@ -26,6 +26,7 @@ Context::~Context() { devices_.remove_observer(observer_); }
 void Context::on_change(DeviceChange change) {  // DESIGN 7
   switch (change) {
     case DeviceChange::added:
+    case DeviceChange::mac_change:
     case DeviceChange::lid_mtu_change: return;
     case DeviceChange::port_active: return events_.push({.type = AsyncEventType::port_active, .source = nullptr});
     case DeviceChange::port_error: return events_.push({.type = AsyncEventType::port_err, .source = nullptr});

@@ -78,7 +78,8 @@ Device::Device(std::string name, Guid guid, const InterfaceSnapshot& interface)
       interface_name_(interface.name),
       loopback_(interface.loopback),
       port_state_(state_of(interface)),
-      interface_mtu_(interface.mtu_bytes) {
+      interface_mtu_(interface.mtu_bytes),
+      mac_(interface.mac) {
   update_gids(gids_, interface.addresses);
 }
 
@@ -124,11 +125,13 @@ std::vector<DeviceChange> Device::update(const InterfaceSnapshot& interface) {
   const PortState state = state_of(interface);
   mutex_.lock_nested();
   if (port_state_ == PortState::active && state == PortState::down) changes.push_back(DeviceChange::port_error);
+  if (mac_ != interface.mac) changes.push_back(DeviceChange::mac_change);
   if (interface_mtu_ != interface.mtu_bytes) changes.push_back(DeviceChange::lid_mtu_change);
   if (update_gids(gids_, interface.addresses)) changes.push_back(DeviceChange::gid_change);
   if (port_state_ == PortState::down && state == PortState::active) changes.push_back(DeviceChange::port_active);
   port_state_ = state;
   interface_mtu_ = interface.mtu_bytes;
+  mac_ = interface.mac;
   mutex_.unlock();
   return changes;
 }

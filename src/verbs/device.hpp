@@ -42,7 +42,16 @@ struct GidEntry {
   bool operator==(const GidEntry&) const = default;
 };
 
-enum class DeviceChange : std::uint8_t { added, removed, port_active, port_error, gid_change, lid_mtu_change };
+// mac_change: the interface goes on with another MAC, as a bond that fails over does.
+enum class DeviceChange : std::uint8_t {
+  added,
+  removed,
+  port_active,
+  port_error,
+  gid_change,
+  lid_mtu_change,
+  mac_change
+};
 
 // Thread-safe; lives as long as somebody holds it. After its interface went it stays usable as an object, is no longer
 // listed, and says gone().
@@ -80,6 +89,7 @@ class Device {
   mutable rt::Mutex mutex_{rt::LockRank::device_table};  // nests inside the table's
   PortState port_state_ HW_GUARDED_BY(mutex_);
   std::uint32_t interface_mtu_ HW_GUARDED_BY(mutex_);
+  std::array<std::uint8_t, 6> mac_ HW_GUARDED_BY(mutex_);
   std::vector<GidEntry> gids_ HW_GUARDED_BY(mutex_);
 };
 

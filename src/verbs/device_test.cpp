@@ -107,6 +107,11 @@ TEST(DeviceTable, TellsWhatChangedInOrder) {
                                 std::pair("hw_eth0", DeviceChange::port_active)));
   EXPECT_EQ(table.find("hw_eth0")->active_mtu(), Mtu::mtu_4096);
   told.clear();
+  auto failed_over = jumbo;
+  failed_over.mac[5] ^= 1;
+  table.apply({loopback(), failed_over});
+  EXPECT_THAT(told, ElementsAre(std::pair("hw_eth0", DeviceChange::mac_change)));
+  told.clear();
   table.apply({loopback()});
   EXPECT_THAT(told, ElementsAre(std::pair("hw_eth0", DeviceChange::removed)));
   table.remove_observer(token);
