@@ -196,6 +196,9 @@ class Host:
         """`ip …` in this host, done."""
         subprocess.run([*self._enter, "ip", *command.split()], check=True)
 
+    def sysctl(self, assignment):
+        subprocess.run([*self._enter, "sysctl", "-qw", assignment], check=True)
+
     def give(self, interface, host):
         """Moves one of our interfaces to another host."""
         self.ip(f"link set {interface} netns {host.name if host._holder is None else host._holder.pid}")

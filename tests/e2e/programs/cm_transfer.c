@@ -15,6 +15,7 @@ struct connection {
 static struct rdma_event_channel* channel;
 static struct connection* connections;
 static unsigned count;
+static int is_client;
 
 static unsigned char pattern(unsigned connection, unsigned round, size_t at) {
   return (unsigned char)(connection * 31 + round * 7 + at);
@@ -35,10 +36,20 @@ static void expect(enum rdma_cm_event_type type) {
   MUST(rdma_ack_cm_event(event) == 0);
 }
 
-/* The next completion of a queue; -1 if the connection is no more. */
+/* The next completion of a queue; -1 if the connection is no more. A client has no events but ends of connections while
+ * it waits: a peer that died between its acknowledgement and its echo leaves nothing that would complete with an error.
+ */
 static int completion(struct ibv_cq* queue, struct ibv_wc* wc) {
+  struct pollfd events = {.fd = is_client ? channel->fd : -1, .events = POLLIN};
   int polled;
-  while ((polled = ibv_poll_cq(queue, 1, wc)) == 0) sched_yield();
+  while ((polled = ibv_poll_cq(queue, 1, wc)) == 0) {
+    if (poll(&events, 1, 0) > 0 && (polled = ibv_poll_cq(queue, 1, wc)) == 0) {
+      say("COMPLETION none: the connection has ended");
+      return -1;
+    }
+    if (polled > 0) break;
+    sched_yield();
+  }
   MUST(polled > 0);
   if (wc->status == IBV_WC_SUCCESS) return 0;
   say("COMPLETION %s", wc->status == IBV_WC_WR_FLUSH_ERR ? "flushed" : ibv_wc_status_str(wc->status));
@@ -158,9 +169,9 @@ int main(int argc, char** argv) {
   MUST((channel = rdma_create_event_channel()) != NULL);
   MUST((connections = calloc(count, sizeof *connections)) != NULL);
   for (unsigned i = 0; i < count; ++i) connections[i].index = i;
-  const int status = strcmp(argv[1], "server") == 0
-                         ? server(&address)
-                         : client(&address, argc > 5 ? (unsigned)strtoul(argv[5], NULL, 10) : 0);
+  is_client = strcmp(argv[1], "server") != 0;
+  const int status =
+      is_client ? client(&address, argc > 5 ? (unsigned)strtoul(argv[5], NULL, 10) : 0) : server(&address);
   rdma_destroy_event_channel(channel);
   free(connections);
   return status;
