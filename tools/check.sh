@@ -21,6 +21,7 @@ format() {
   git ls-files '*.[ch]' '*.[ch]pp' | xargs -r clang-format-19 --dry-run -Werror
 }
 lint_can_fail() { (cd tools && python3 -B -m unittest -q lint_test) 2>/dev/null || (cd tools && python3 -B lint_test.py); }
+spec_check_can_fail() { (cd tools && python3 -B -m unittest -q spec_check_test); }
 # All warnings of clang are errors here, -Wthread-safety and -Wthread-safety-beta among them.
 # The tests are compiled with the same warnings by the sanitizer builds of .ci/run.
 clang_build() { cmake --build "$build" --target product libraries; }
@@ -29,6 +30,9 @@ tidy() { tools/tidy.py "$build"; }
 step "format (clang-format-19 -i repairs it)" format
 step "lint" tools/lint.py
 step "lint can fail" lint_can_fail
+step "specification check can fail" spec_check_can_fail
+# Not yet gating: the citations of multicast and of a few files that are being worked on are still to be made.
+tools/spec_check.py || echo "check: specification: rules above (reported, not yet gating)"
 step "clang build with thread-safety analysis" clang_build
 step "clang-tidy" tidy
 
