@@ -4,6 +4,7 @@
 #   make            build/release: bin/hawser, bin/hawserd, lib/librdmacm.so.1, lib/libibverbs.so.1
 #   make demo       Debian's rping, unmodified, over Hawser on 127.0.0.1
 #   make test       every test (unit, explore, end to end)
+#   make explore    every mutant, then the scenarios from new seeds: EXPLORE_SECONDS=600
 #   make bench      the figures of README.md on this machine
 #   make check      format, lint, clang-tidy, clang's thread-safety analysis
 #   make install    into $(DESTDIR)$(PREFIX)
@@ -13,10 +14,11 @@
 PREFIX ?= /usr/local
 DESTDIR ?=
 CTEST_ARGS ?=
+EXPLORE_SECONDS ?= 600
 JOBS := $(shell nproc 2>/dev/null || echo 1)
 RELEASE := build/release
 
-.PHONY: all demo test bench check install packages clean
+.PHONY: all demo test explore bench check install packages clean
 .DELETE_ON_ERROR:
 
 all: $(RELEASE)/build.ninja
@@ -39,6 +41,10 @@ demo: packages-build-demo all
 test: packages-build-test $(RELEASE)/build.ninja
 	@cmake --build $(RELEASE)
 	@ctest --test-dir $(RELEASE) --output-on-failure -j $(JOBS) $(CTEST_ARGS)
+
+explore: packages-build-test $(RELEASE)/build.ninja
+	@cmake --build $(RELEASE) --target explore_programs
+	@tools/explore.py $(RELEASE) $(EXPLORE_SECONDS)
 
 bench: packages-build-demo $(RELEASE)/build.ninja
 	@cmake --build $(RELEASE) --target product bench

@@ -19,6 +19,7 @@ void Execution::join(ThreadId fiber) { scheduler_.join(fiber.value()); }
 void Execution::join_all() { scheduler_.join_all(); }
 World& Execution::world() { return scheduler_.world(); }
 void Execution::sleep_until(Time time) { scheduler_.point({.kind = OpKind::sleep, .deadline = time}); }
+bool Execution::eager_clock() const { return scheduler_.options().clock == Clock::eager; }
 void Execution::yield() { scheduler_.point({.kind = OpKind::yield}); }
 std::size_t Execution::choose(std::size_t n) { return scheduler_.choose(n); }
 void Execution::set_calm(bool calm) { scheduler_.set_calm(calm); }

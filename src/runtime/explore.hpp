@@ -32,6 +32,7 @@ class Execution {
   // the next deadline that a fiber waits for.
   [[nodiscard]] World& world();
   void sleep_until(Time time);
+  [[nodiscard]] bool eager_clock() const;
   // A point where another fiber may go on, at no cost in preemptions. No way to wait: a loop that spins has no end.
   void yield();
   // 0 … n-1: an event outside of the code that may turn out either way (a datagram is lost). Explored like a schedule.

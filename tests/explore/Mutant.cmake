@@ -44,6 +44,7 @@ function(hawser_mutant PATCH)
   hawser_use_headers(${program})
   add_custom_target(${program}-sources DEPENDS ${copies})
   add_dependencies(${program} ${program}-sources)
+  add_dependencies(explore_programs ${program})
 
   add_test(NAME explore.mutant.${name}
            COMMAND ${Python3_EXECUTABLE} -B ${CMAKE_CURRENT_SOURCE_DIR}/check_mutant.py ${PATCH}

@@ -86,6 +86,33 @@ void next_step_then_destroy(Execution& execution) {
   execution.check(host.manager->live_ids() == 0, "the id is still there");
 }
 
+// A handler calls what it must not: it is told so, and nothing hangs [spec 3.1 C].
+void forbidden_in_handler(Execution& execution) {
+  fabric::SimNetwork network(execution.world());
+  Host host(execution, network, 1);
+  host.forbidden_calls_expected = 2;
+  Events events;
+  cma::Id* const id = host.manager->create_id(
+      cma::PortSpace::tcp, cma::QpType::rc,
+      [&](cma::Id& on, const cma::Event& event) {
+        if (event.type == EventType::addr_resolved) execution.check(on.resolve_route(1s).has_value(), "resolve_route");
+        if (event.type == EventType::route_resolved) {
+          execution.check(errno_of(on.connect(with_qp(0x100))) == EDEADLK, "connect() from a handler");
+          host.manager->destroy_id(&on);
+        }
+        events.put(event.type);
+        return 0;
+      },
+      nullptr);
+  host.service.start();
+  const SocketAddress peer = socket_address(IpAddress::v4(0x0A000002), service_port);
+  execution.check(id->resolve_addr(nullptr, peer, 1s).has_value(), "resolve_addr");
+  execution.check(events.at(1) == EventType::route_resolved, "another event");
+  host.manager->destroy_id(id);
+  execution.check(host.forbidden_calls_expected == 0, "a forbidden call was not reported");
+  host.service.stop();
+}
+
 // The owner ends the id while the neighbour answers, its MAC changes, the bond fails over, or the device goes.
 // [spec 2.5.1, 2.5.2, 3.5 A, 3.5 I8, 4 #3, 4 #26, 4 #27, 3.8 I12]
 void destroy_while_things_happen(Execution& execution) {
@@ -255,6 +282,11 @@ std::vector<Planned> cma_scenarios() {
                     .probes = {},
                     .body = next_step_then_destroy},
        .plans = {{"dfs:1", 0}, {"random", 500}}},
+      {.scenario = {.name = "cma-forbidden-in-handler",
+                    .about = "a handler calls connect() and destroys its own id",
+                    .probes = {},
+                    .body = forbidden_in_handler},
+       .plans = {{"dfs:1", 0}, {"random", 200}}},
       {.scenario = {.name = "cma-destroy-anytime",
                     .about = "destroy_id() against answers, ADDR_CHANGE and device removal",
                     .probes = {"cma-answer-for-claimed", "cma-claimed-before-query", "cma-route-for-claimed",

@@ -19,7 +19,7 @@ constexpr addr::Mac another_mac{2, 0, 0, 0, 0, 99};
 constexpr rt::Duration query_timeout = 2s;
 
 [[nodiscard]] bool is_child(Situation at) { return at >= Situation::request_here; }
-[[nodiscard]] bool listens(Situation at) { return at == Situation::listening || at == Situation::listening_wide; }
+[[nodiscard]] bool listens(Situation at) { return at >= Situation::listening && at < Situation::request_here; }
 [[nodiscard]] bool has_peer(Situation at) {
   return is_child(at) || (at >= Situation::request_sent && at <= Situation::disconnected);
 }
@@ -41,7 +41,12 @@ void set_path(Stage& stage, Party&, cma::Id& id) {
   path.remote = stage.far.address;
   static_cast<void>(id.set_path(path));
 }
+// First with more private data than fit, which enters CONNECT and goes back.
 void connect(Stage&, Party& party, cma::Id& id) {
+  const std::array<std::byte, 100> too_much{};
+  cma::ConnParam refused = with_qp(0x100);
+  refused.private_data = too_much;
+  static_cast<void>(id.connect(refused));
   party.started(Entry::connect, id.connect(with_qp(0x100)).has_value());
 }
 void connect_locked(Stage&, Party& party, cma::Id& id) {

@@ -74,7 +74,11 @@ class Host {
     });
     manager =
         std::make_unique<cma::Manager>(cma::Services{dispatcher, view, resolver, devices, connections, ports, ledger});
-    manager->contract().watch([&execution](const cma::ContractReport& report) {
+    manager->contract().watch([this, &execution](const cma::ContractReport& report) {
+      if (report.kind == cma::ContractReport::Kind::forbidden_in_handler && forbidden_calls_expected > 0) {
+        --forbidden_calls_expected;
+        return;
+      }
       // Not its text(), whose call sites differ from process to process.
       execution.check(false, fmt::format("contract: {} on an id during {}", name(report.second), name(report.first)));
     });
@@ -107,6 +111,7 @@ class Host {
   cm::NoLedger ledger;
   std::unique_ptr<cma::Manager> manager;
   Service service;
+  unsigned forbidden_calls_expected = 0;  // reports that are no finding
 
  private:
   void receive() {

@@ -42,8 +42,15 @@ struct Arguments {
   bool stop = false;
 };
 
-void on_crash(int signal_number) {
+const char* scenario_under_way = "";
+
+void print_where() {
   rt::explore::print_run_under_way();
+  fmt::print(stderr, "scenario: {}\n", scenario_under_way);
+}
+
+void on_crash(int signal_number) {
+  print_where();
   std::signal(signal_number, SIG_DFL);
   std::raise(signal_number);
 }
@@ -51,7 +58,7 @@ void on_crash(int signal_number) {
 // A crash loses the process; the schedule that led to it must not be lost.
 void explain_crashes() {
 #if defined(HW_ASAN) || defined(HW_TSAN)
-  __sanitizer_set_death_callback(rt::explore::print_run_under_way);
+  __sanitizer_set_death_callback(print_where);
 #else
   for (const int signal_number : {SIGSEGV, SIGBUS, SIGFPE, SIGILL}) std::signal(signal_number, on_crash);
 #endif
@@ -71,20 +78,24 @@ void print_finding(const Scenario& scenario, const rt::explore::Finding& finding
 // `partly`: within bounds that nobody expects an exhaustive strategy to come to its end in.
 // What a group of small scenarios has cost; printed once for all of them.
 struct Sum {
-  std::uint64_t scenarios = 0, runs = 0, steps = 0;
+  std::uint64_t scenarios = 0, runs = 0, steps = 0, findings = 0;
   double seconds = 0;
 };
+Sum total;
 
 [[nodiscard]] ExitStatus explore_once(const Scenario& scenario, const Options& options, bool partly = false,
                                       Sum* sum = nullptr) {
+  scenario_under_way = scenario.name.c_str();
   const auto start = std::chrono::steady_clock::now();
   const Report report = rt::explore::run(scenario, options);
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
   const bool exhaustive = options.strategy == rt::explore::StrategyKind::exhaustive;
-  if (sum != nullptr) {
-    sum->runs += report.runs;
-    sum->steps += report.steps;
-    sum->seconds += took.count();
+  for (Sum* const to : {sum, &total}) {
+    if (to == nullptr) continue;
+    to->runs += report.runs;
+    to->steps += report.steps;
+    to->seconds += took.count();
+    if (report.finding) ++to->findings;
   }
   if (sum == nullptr || report.finding) {
     fmt::print("{}: {} from seed {}: {} runs ({} pruned), {} steps, longest {}, {:.2f} s{}\n", scenario.name,
@@ -206,6 +217,7 @@ void list(const std::vector<Planned>& scenarios) {
   for (const Planned& planned : scenarios) {
     Sum* const sum = planned.group.empty() ? nullptr : &sums[planned.group];
     if (sum != nullptr) ++sum->scenarios;
+    ++total.scenarios;
     const ExitStatus status = explore(planned, arguments, sum);
     if (status == usage) return usage;
     if (worst == clean || status == found) worst = status == clean ? worst : status;
@@ -215,6 +227,7 @@ void list(const std::vector<Planned>& scenarios) {
     fmt::print("{}: {} scenarios, {} runs, {} steps, {:.2f} s\n", group, sum.scenarios, sum.runs, sum.steps,
                sum.seconds);
   }
+  fmt::print("total: {} scenarios, {} schedules, {} findings\n", total.scenarios, total.runs, total.findings);
   return worst;
 }
 

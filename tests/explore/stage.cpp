@@ -11,6 +11,7 @@ namespace {
 constexpr std::uint16_t service_port = 7471;
 constexpr fabric::LinkModel at_once{.delay_min = 0ns, .delay_max = 0ns};  // so that messages race with calls
 constexpr rt::Duration query_timeout = 2s;
+const IpAddress other_address = IpAddress::v4(0x0A000003);
 
 }  // namespace
 
@@ -101,6 +102,7 @@ const char* name(Situation situation) {
     case Situation::removed: return "removed";
     case Situation::listening: return "listening";
     case Situation::listening_wide: return "listening-wide";
+    case Situation::listening_shared: return "listening-shared";
     case Situation::request_here: return "request-here";
     case Situation::response_sent: return "response-sent";
     case Situation::child_established: return "child-established";
@@ -125,7 +127,8 @@ Stage::Stage(rt::explore::Execution& on, Situation situation, Party::Policy poli
   far.service.start();
   switch (situation) {
     case Situation::listening:
-    case Situation::listening_wide: lead_listener(situation == Situation::listening_wide); break;
+    case Situation::listening_wide:
+    case Situation::listening_shared: lead_listener(situation); break;
     case Situation::request_here:
     case Situation::response_sent:
     case Situation::child_established:
@@ -179,9 +182,18 @@ void Stage::lead_client(Situation situation) {
   subject->wait_for(EventType::disconnected);
 }
 
-void Stage::lead_listener(bool wide) {
+void Stage::lead_listener(Situation situation) {
+  if (situation == Situation::listening_shared) {
+    interface.addresses.push_back(other_address);
+    near.view.set_interfaces({interface});
+    Party& other = make(near, quiet_, quiet_);
+    other.create();
+    execution.check(other.id->bind_addr(socket_address(other_address, service_port)).has_value(), "stage: bind_addr");
+    execution.check(other.id->listen(8).has_value(), "stage: listen");
+  }
   subject = &make(near, policy_, quiet_);
   subject->create();
+  const bool wide = situation == Situation::listening_wide;
   const SocketAddress address = socket_address(wide ? IpAddress::any_v4() : near.address, service_port);
   execution.check(subject->id->bind_addr(address).has_value(), "stage: bind_addr");
   execution.check(subject->id->listen(8).has_value(), "stage: listen");
@@ -265,6 +277,9 @@ void Stage::clear() {
   if (subject->alive()) {
     const char* const missing = subject->missing();
     execution.check(missing == nullptr, missing == nullptr ? "" : missing);
+    const verbs::DevicePtr device = subject->id->route().device;
+    const bool told = device == nullptr || !device->gone() || subject->id->state() == cma::State::device_removal;
+    execution.check(told, "nobody told the id that its device has gone");
     subject->destroy();
   }
   end_others();  // whom a late request has brought

@@ -65,9 +65,10 @@ enum class Situation : std::uint8_t {
   established,
   disconnected,
   removed,
-  listening,       // on an address
-  listening_wide,  // on the wildcard
-  request_here,    // a listener's child from here on
+  listening,         // on an address
+  listening_wide,    // on the wildcard
+  listening_shared,  // beside another id on another address of the device, on the same port
+  request_here,      // a listener's child from here on
   response_sent,
   child_established,
   child_disconnected,
@@ -103,7 +104,7 @@ class Stage {
 
  private:
   void lead_client(Situation situation);
-  void lead_listener(bool wide);
+  void lead_listener(Situation situation);
   void lead_child(Situation situation);
   Party& listen_on(Host& host, const Party::Policy& children);
   void connect(Party& client, Party& listener);

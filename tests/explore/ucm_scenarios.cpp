@@ -308,7 +308,7 @@ std::vector<Planned> ucm_scenarios() {
                     .probes = {"ucm-destroy-waits", "ucm-id-without-device", "cma-claimed-before-query",
                                "cma-answer-for-claimed", "cma-route-for-claimed"},
                     .body = device_removal},
-       .plans = {{"dfs:0", 0}, {"pct:3", 2000}, {"random", 1000}}},
+       .plans = {{"dfs:0", 0}, {"pct:3", 6000}, {"random", 3000}}},
       {.scenario = {.name = "ucm-migrate-destroy-close",
                     .about = "migrate_id() against destroy_id(), close() and events [spec 4 #40]",
                     .probes = {"ucm-migrate-too-late", "ucm-migrate-to-closed", "ucm-close-waits"},

@@ -42,7 +42,10 @@ class Watched {
   }
   // In place of Manager::destroy_id().
   void destroy(cma::Manager& manager, cma::Id* id) {
+    const rt::Time before = execution_.world().now();
     manager.destroy_id(id);
+    // It may wait for handlers, never for a peer or a timer [spec 4 #57, #59].
+    execution_.check(execution_.eager_clock() || execution_.world().now() == before, "destroy_id() took time");
     execution_.check(!running_, "destroy_id() returned while the handler runs");
     execution_.check(!over_, "destroyed twice");
     over_ = true;
