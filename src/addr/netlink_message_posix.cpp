@@ -126,7 +126,7 @@ std::optional<RouteMessage> parse_route(const nlmsghdr* message) {
   if (header == nullptr) return std::nullopt;
   RouteMessage route;
   route.local = header->rtm_type == RTN_LOCAL;
-  route.usable = route.local || header->rtm_type == RTN_UNICAST;
+  route.usable = route.local || header->rtm_type == RTN_UNICAST || header->rtm_type == RTN_MULTICAST;
   each_attribute<rtmsg>(message, [&](const nlattr* attribute) {
     switch (mnl_attr_get_type(attribute)) {
       case RTA_OIF: route.interface = number_of(attribute).value_or(0); break;

@@ -64,7 +64,8 @@ Result<Resolved> Resolver::State::attempt(const Request::State& request) {
                     .hop_limit = route->hop_limit,
                     .via_gateway = route->gateway.has_value(),
                     .destination_mac = {}};
-  if (route->local) return resolved;
+  // A group has no MAC of its own to ask for.
+  if (route->local || request.destination.is_multicast()) return resolved;
   const auto mac = network.neighbour(route->interface, route->gateway.value_or(request.destination));
   if (!mac) return fail(mac.error());
   resolved.destination_mac = *mac;

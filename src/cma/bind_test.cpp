@@ -117,6 +117,15 @@ TEST_F(BindTest, ListenRefusedByThePortUndoesEverything) {
   EXPECT_EQ(errno_of(third->bind_addr(address("0.0.0.0", 7471))), EADDRNOTAVAIL) << "LISTEN implies no reuse";
 }
 
+TEST_F(BindTest, ReuseSurvivesAListenThatIsRefused) {  // [spec 1.4.25]; the kernel forgets the flag
+  TestId first(a_), second(a_), third(a_);
+  for (TestId* id : {&first, &second, &third}) EXPECT_EQ(errno_of((*id)->set_reuse_address(true)), 0);
+  ASSERT_EQ(errno_of(first->bind_addr(address("0.0.0.0", 7471))), 0);
+  ASSERT_EQ(errno_of(second->bind_addr(address("0.0.0.0", 7471))), 0);
+  EXPECT_EQ(errno_of(first->listen(1)), EADDRNOTAVAIL);
+  EXPECT_EQ(errno_of(third->bind_addr(address("0.0.0.0", 7471))), 0);
+}
+
 TEST_F(BindTest, ReuseMayBeSetLateButNotTakenBack) {
   TestId first(a_), second(a_);
   ASSERT_EQ(errno_of(first->bind_addr(address("10.0.0.1", 7471))), 0);

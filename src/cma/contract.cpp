@@ -25,6 +25,7 @@ const char* name(Entry entry) {
     case Entry::none: return "none";
     case Entry::bind_addr: return "bind_addr";
     case Entry::resolve_addr: return "resolve_addr";
+    case Entry::resolve_service: return "resolve_service";
     case Entry::resolve_route: return "resolve_route";
     case Entry::set_path: return "set_path";
     case Entry::connect: return "connect";
@@ -34,6 +35,8 @@ const char* name(Entry entry) {
     case Entry::reject: return "reject";
     case Entry::disconnect: return "disconnect";
     case Entry::notify_established: return "notify_established";
+    case Entry::join_multicast: return "join_multicast";
+    case Entry::leave_multicast: return "leave_multicast";
     case Entry::set_option: return "set_option";
     case Entry::destroy_id: return "destroy_id";
   }

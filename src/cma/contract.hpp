@@ -15,6 +15,7 @@ enum class Entry : std::uint8_t {
   none,
   bind_addr,
   resolve_addr,
+  resolve_service,
   resolve_route,
   set_path,
   connect,
@@ -24,6 +25,8 @@ enum class Entry : std::uint8_t {
   reject,
   disconnect,
   notify_established,
+  join_multicast,
+  leave_multicast,
   set_option,
   destroy_id,
 };

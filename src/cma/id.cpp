@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "cma/core.hpp"
+#include "cma/multicast.hpp"
 
 namespace hawser::cma {
 

@@ -16,6 +16,7 @@
 #include <boost/intrusive/set_hook.hpp>
 
 #include "addr/resolver.hpp"
+#include "addr/subnet_admin.hpp"
 #include "base/assert.hpp"
 #include "base/ip.hpp"
 #include "base/result.hpp"
@@ -36,6 +37,7 @@ namespace hawser::cma {
 
 class Core;
 class Id;
+struct Membership;
 struct PrivateHeader;
 using Handler = std::function<int(Id& id, const Event& event)>;
 
@@ -77,8 +79,11 @@ class Id : public DeviceHook {
   // [spec 1.4] gives states and errnos of each.
   Status bind_addr(const SocketAddress& address);
   Status resolve_addr(const SocketAddress* source, const SocketAddress& destination, rt::Duration timeout);
-  Status resolve_route(rt::Duration timeout);  // (handler)
-  Status set_path(const cm::Path& path);       // OPTION_IB_PATH; no event
+  // rdma_resolve_ib_service. EOPNOTSUPP without a subnet administrator, so always on RoCE.
+  Status resolve_service(const addr::ServiceQuery& wanted);
+  [[nodiscard]] std::vector<addr::ServiceRecord> services() const;  // what the last one found
+  Status resolve_route(rt::Duration timeout);                       // (handler)
+  Status set_path(const cm::Path& path);                            // OPTION_IB_PATH; no event
   Status connect(const ConnParam& param);
   Status connect_locked(const ConnParam& param);  // (handler) only there
   Status listen(int backlog);                     // `backlog` is ucm's affair [spec 1.9]
@@ -90,6 +95,11 @@ class Id : public DeviceHook {
   Status notify_established();
   // rdma_init_qp_attr. A UD id that has no Q_Key yet gets the default one.
   [[nodiscard]] Result<cm::QpAttributes> qp_attributes(cm::QpTarget target);
+  // One MULTICAST_JOIN or MULTICAST_ERROR follows, with `context`. The membership lasts until it is left, or the id
+  // ends.
+  Result<MembershipHandle> join_multicast(const SocketAddress& group, JoinAs as, void* context);
+  // Afterwards no event of the membership is told (any more). EADDRNOTAVAIL: no such membership.
+  Status leave_multicast(MembershipHandle membership);
   // The program's QP, for the ledger and for messages whose ConnParam names none.
   void set_qp(Qpn qpn, bool srq);
 
@@ -112,6 +122,7 @@ class Id : public DeviceHook {
  private:
   friend class Core;
   friend struct IdTestAccess;
+  friend struct Membership;
 
   struct Options {
     bool reuse_address{};
@@ -164,7 +175,10 @@ class Id : public DeviceHook {
   // A work's end: delivers unless the id is over, gives the work's reference back, ends the id if the handler said so.
   void finish_work(const Event& event) HW_RELEASE(handler_mutex_);
   void on_address(const Result<addr::Resolved>& result);
+  void on_services(const Result<std::vector<addr::ServiceRecord>>& result);
   void on_route();
+  void on_path(const Result<addr::PathRecord>& result);
+  void on_membership(const Membership& membership);
   int on_cm_event(const cm::Event& event);
   std::optional<Event> translate(const cm::Event& event) HW_REQUIRES(handler_mutex_);
   Event resolved_service(const cm::Event& event);
@@ -179,6 +193,12 @@ class Id : public DeviceHook {
   Status check_bindable(const SocketAddress& source, Entry entry) const;
   Status prepare_source(const SocketAddress* source, const SocketAddress& destination);
   Status adopt(const addr::Resolved& resolved);
+  [[nodiscard]] addr::SubnetAdmin* subnet_admin() const;  // of the id's device; null: none
+  [[nodiscard]] bool enter_route_query();
+  [[nodiscard]] bool leave_route_query();  // to where it came from
+  [[nodiscard]] Event membership_event(const Gid& group, const verbs::Device& device, void* context) const
+      HW_REQUIRES(data_mutex_);
+  Status ask_for_path(addr::SubnetAdmin& subnet, rt::Duration timeout);
   [[nodiscard]] Result<cm::Path> make_path() const;
   Status connect_under_lock(const ConnParam& param) HW_REQUIRES(handler_mutex_);
   Status send_request(const ConnParam& param) HW_REQUIRES(handler_mutex_);
@@ -210,6 +230,8 @@ class Id : public DeviceHook {
   // `old`: what the first claimer found.
   static void destroy(Id* id, std::optional<State> old);
   void release_port();
+  void leave_all_groups();
+  void end_membership(std::unique_ptr<Membership> membership);
 
   // --- the ledger ---
   void write_ledger_state(State state);
@@ -232,12 +254,15 @@ class Id : public DeviceHook {
   // The one answer to "has it a device?" [spec 4 #9]. Written by Core, which keeps the list of a device's ids.
   verbs::DevicePtr device_ HW_GUARDED_BY(data_mutex_);
   std::optional<addr::Resolved> resolved_ HW_GUARDED_BY(data_mutex_);
+  std::vector<addr::ServiceRecord> services_ HW_GUARDED_BY(data_mutex_);
   cm::Path path_ HW_GUARDED_BY(data_mutex_);
   bool has_path_ HW_GUARDED_BY(data_mutex_) = false;
   PortHandle port_ HW_GUARDED_BY(data_mutex_) = 0;
   bool port_listens_ HW_GUARDED_BY(data_mutex_) = false;
   cm::Connection* connection_ HW_GUARDED_BY(data_mutex_) = nullptr;
   Options options_ HW_GUARDED_BY(data_mutex_);
+  std::vector<std::unique_ptr<Membership>> memberships_ HW_GUARDED_BY(data_mutex_);
+  MembershipHandle next_membership_ HW_GUARDED_BY(data_mutex_) = 1;
   Qpn qpn_ HW_GUARDED_BY(data_mutex_);
   QKey qkey_ HW_GUARDED_BY(data_mutex_);  // of a UD id; 0: none yet
   bool srq_ HW_GUARDED_BY(data_mutex_) = false;
@@ -249,6 +274,7 @@ class Id : public DeviceHook {
 
   ContractState contract_;
   addr::Request address_request_;
+  addr::SubnetQuery subnet_query_;
   rt::Work route_work_, neighbour_work_, address_change_work_;
   WatchedNeighbour neighbour_;  // linked and read under Core's mutex
 };

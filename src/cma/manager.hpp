@@ -5,6 +5,7 @@
 
 #include "addr/network.hpp"
 #include "addr/resolver.hpp"
+#include "addr/subnet_admin.hpp"
 #include "cm/ledger.hpp"
 #include "cm/manager.hpp"
 #include "cma/id.hpp"
@@ -12,6 +13,7 @@
 #include "cma/types.hpp"
 #include "runtime/dispatcher.hpp"
 #include "verbs/device.hpp"
+#include "verbs/multicast.hpp"
 
 namespace hawser::cma {
 
@@ -26,7 +28,9 @@ struct Services {
   cm::Manager& connections;
   PortArbiter& ports;
   cm::Ledger& ledger;
-  RequestTiming timing{};  // of ids that say nothing else
+  verbs::MulticastGroups& groups;
+  RequestTiming timing{};               // of ids that say nothing else
+  addr::SubnetAdmin* subnet = nullptr;  // RoCE has none
 };
 
 class Manager {

@@ -1,4 +1,4 @@
-// resolve_addr, resolve_route, set_path, and their answers [spec 1.4, 1.5, 1.6, 1.7].
+// resolve_addr, resolve_route on RoCE, set_path, and their answers [spec 1.4, 1.5, 1.6, 1.7].
 #include "base/probe.hpp"
 #include "cma/core.hpp"
 #include "cma/id.hpp"
@@ -70,9 +70,10 @@ Status Id::resolve_addr(const SocketAddress* source, const SocketAddress& destin
   return started;
 }
 
-// → ADDR_QUERY from ADDR_BOUND, where `source` is ignored, or from IDLE by binding first [spec 1.4, 3.2].
+// → ADDR_QUERY from ADDR_BOUND (or ADDRINFO_RESOLVED), where `source` is ignored, or from IDLE by binding first
+// [spec 1.4, 3.2].
 Status Id::prepare_source(const SocketAddress* source, const SocketAddress& destination) {
-  if (move<State::addr_bound, State::addr_query>()) return {};
+  if (move<State::addr_bound, State::addr_query>() || move<State::addrinfo_resolved, State::addr_query>()) return {};
   const bool given = source != nullptr && source->family != Family::unspecified;
   const SocketAddress from = given ? *source : wildcard_of(destination);
   if (Status bound = bind(from, destination, Entry::resolve_addr); !bound) return bound;
@@ -105,6 +106,7 @@ void Id::on_address(const Result<addr::Resolved>& result) {
 // The device that owns the source address, unless the id has one from its bind. Nothing is written on failure.
 Status Id::adopt(const addr::Resolved& resolved) {
   if (device() == nullptr) {
+    if (port_space_ == PortSpace::ipoib) return fail(EINVAL);  // no interface of ours is InfiniBand
     const verbs::DevicePtr device = core_.services.devices.find_by_address(gid_of(resolved.source));
     if (device == nullptr) return fail(ENODEV);
     if (Status attached = core_.attach(*this, device); !attached) return attached;
@@ -120,13 +122,14 @@ Status Id::adopt(const addr::Resolved& resolved) {
 Status Id::resolve_route(rt::Duration timeout) {
   Entered entered(contract_, Entry::resolve_route, HW_CALL_SITE);
   if (timeout <= rt::Duration::zero()) return refusal(EINVAL, Entry::resolve_route, Rule::timeout_not_positive);
-  if (!move<State::addr_resolved, State::route_query>()) {
-    return refusal(EINVAL, Entry::resolve_route, Rule::needs_address);
+  if (!enter_route_query()) return refusal(EINVAL, Entry::resolve_route, Rule::needs_address);
+  if (addr::SubnetAdmin* const subnet = subnet_admin()) {
+    entered.leave();  // the answer's handler may end the id
+    return ask_for_path(*subnet, timeout);
   }
   auto path = make_path();
   if (!path) {
-    if (!move<State::route_query, State::addr_resolved>())
-      return refusal(ENODEV, Entry::resolve_route, Rule::device_gone);
+    if (!leave_route_query()) return refusal(ENODEV, Entry::resolve_route, Rule::device_gone);
     return fail(path.error());
   }
   std::optional<addr::Resolved> resolved;

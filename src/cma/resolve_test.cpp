@@ -75,6 +75,15 @@ TEST_F(ResolveTest, TimeoutIsAddrErrorAndTheIdMayTryAgain) {
   EXPECT_EQ(id.types(), (Types{addr_error, addr_resolved}));
 }
 
+TEST_F(ResolveTest, IpoibHasNoInterfaceHere) {  // [spec 1.4.6, 1.5.3]
+  TestId id(a_, PortSpace::ipoib, QpType::ud);
+  ASSERT_EQ(errno_of(id->resolve_addr(nullptr, address("10.0.0.2", 1), 1s)), 0);
+  world_.run();
+  ASSERT_EQ(id.types(), Types{addr_error});
+  EXPECT_EQ(id.seen[0].status, -EINVAL);
+  EXPECT_EQ(id->state(), State::addr_bound);
+}
+
 TEST_F(ResolveTest, NoDeviceForTheSourceIsAddrError) {
   TestId id(a_);
   ASSERT_EQ(errno_of(id->resolve_addr(nullptr, address("10.0.0.2", 1), 2s)), 0);

@@ -26,11 +26,17 @@ inline constexpr std::array transitions{
     Transition{State::addr_resolved, State::route_query},  // resolve_route, set_path
     Transition{State::route_query, State::route_resolved},
     Transition{State::route_query, State::addr_resolved},
-    Transition{State::route_resolved, State::connect},  // connect
-    Transition{State::connect, State::route_resolved},  // the request could not be sent
-    Transition{State::connect, State::disconnect},      // DREQ, DREP, or no answer to our DREQ
-    Transition{State::addr_bound, State::listen},       // listen
-    Transition{State::listen, State::addr_bound},       // some device or the port refused
+    Transition{State::route_resolved, State::connect},     // connect
+    Transition{State::connect, State::route_resolved},     // the request could not be sent
+    Transition{State::connect, State::disconnect},         // DREQ, DREP, or no answer to our DREQ
+    Transition{State::addr_bound, State::addrinfo_query},  // resolve_service
+    Transition{State::addrinfo_query, State::addr_bound},  // refused at once, or ADDRINFO_ERROR
+    Transition{State::addrinfo_query, State::addrinfo_resolved},
+    Transition{State::addrinfo_resolved, State::addr_query},   // resolve_addr: an address of the program's choice
+    Transition{State::addrinfo_resolved, State::route_query},  // resolve_route: the first service found
+    Transition{State::route_query, State::addrinfo_resolved},
+    Transition{State::addr_bound, State::listen},  // listen
+    Transition{State::listen, State::addr_bound},  // some device or the port refused
 };
 
 // What may happen to an id in any state, once each: its device goes, its owner ends it. Id::claim() does these.

@@ -55,6 +55,7 @@ constexpr Call calls[] = {
     {"resolve_addr.no_route", [](Subject& s) { return s->resolve_addr(nullptr, address("10.0.0.9", 1), 2s); }},
     {"resolve_route", [](Subject& s) { return s->resolve_route(2s); }},
     {"resolve_route.no_time", [](Subject& s) { return s->resolve_route(0s); }},
+    {"resolve_service", [](Subject& s) { return s->resolve_service({.name = "s", .id = {}}); }},
     {"set_path", [](Subject& s) { return s->set_path({}); }},
     {"connect", [](Subject& s) { return connect_with(s, 0); }},
     {"connect.too_long", [](Subject& s) { return connect_with(s, 57); }},
@@ -289,7 +290,7 @@ TEST_F(TableWalk, TheWholeProductIsThere) {
   for (const Happening& h : happenings) drivers.insert(h.name);
   for (const Row& row : table_.rows) EXPECT_TRUE(rows.insert(row.name).second) << row.name << " twice";
   EXPECT_EQ(drivers, rows);
-  for (int number = 0; number <= 10; ++number) {
+  for (int number = 0; number <= 12; ++number) {
     const auto state = static_cast<State>(number);
     EXPECT_EQ(states.contains(name(state)), state != State::destroying) << name(state);
   }

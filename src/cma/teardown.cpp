@@ -34,6 +34,7 @@ void Id::destroy(Id* id, std::optional<State> old) {
     core.services.connections.destroy(connection);
     id->set_connection(nullptr);
   }
+  id->leave_all_groups();
   core.detach(*id);
   // Off the lists, so nothing queues these any more. A resolve_route() that a removal overtook queued its work after
   // the claimer's cancel; on the dispatching thread we would wait for it for ever.
@@ -50,7 +51,11 @@ void Id::destroy(Id* id, std::optional<State> old) {
 void Id::cancel_operation(State old) {
   switch (old) {
     case State::addr_query: core_.services.resolver.cancel(address_request_); return;
-    case State::route_query: cancel(route_work_); return;
+    case State::route_query:
+      cancel(route_work_);
+      if (core_.services.subnet != nullptr) core_.services.subnet->cancel(subnet_query_);
+      return;
+    case State::addrinfo_query: core_.services.subnet->cancel(subnet_query_); return;
     case State::listen: core_.stop_listening(*this); return;
     default: return;
   }

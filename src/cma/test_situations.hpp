@@ -145,6 +145,15 @@ struct Subject {
     must(id()->resolve_addr(nullptr, theirs, 2s));
     world.run();
   }
+  // A subnet administrator, which RoCE has none of, knows one service: theirs. It takes a second.
+  void ask_service() {
+    host.subnet.on_services = [this](const addr::ServiceQuery&) {
+      return Result<std::vector<addr::ServiceRecord>>({{ServiceId(0x01060000 | port), theirs.ip, pkey_default, "s"}});
+    };
+    host.subnet.delay = 1s;
+    bind("10.0.0.1");
+    must(id()->resolve_service({.name = "s", .id = {}}));
+  }
   void ask_route() {
     resolve();
     must(id()->resolve_route(2s));
@@ -211,6 +220,8 @@ inline constexpr Situation situations[] = {
     {"ADDR_QUERY/unbound", [](Subject& s) { s.query(); }},
     {"ADDR_QUERY/device", [](Subject& s) { s.bind("10.0.0.1"), s.query(); }},
     {"ADDR_RESOLVED", [](Subject& s) { s.resolve(); }},
+    {"ADDRINFO_QUERY", [](Subject& s) { s.ask_service(); }},
+    {"ADDRINFO_RESOLVED", [](Subject& s) { s.ask_service(), s.world.pass(2s); }},
     {"ROUTE_QUERY", [](Subject& s) { s.ask_route(); }},
     {"ROUTE_RESOLVED", [](Subject& s) { s.route(); }},
     {"CONNECT/req_sent", [](Subject& s) { s.connect(); }},

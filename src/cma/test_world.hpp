@@ -5,6 +5,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@
 
 #include "addr/resolver.hpp"
 #include "addr/sim_network_view.hpp"
+#include "addr/sim_subnet_admin.hpp"
 #include "cm/manager.hpp"
 #include "cma/manager.hpp"
 #include "cma/port_table.hpp"
@@ -66,12 +68,33 @@ struct TestLedger final : cm::Ledger {
   int live = 0;
 };
 
+// Where a host's groups are joined: says what it is told.
+struct TestGroups final : fabric::Fabric {
+  std::size_t send(std::span<const fabric::OutDatagram> datagrams) override { return datagrams.size(); }
+  std::size_t receive(std::span<fabric::InDatagram>) override { return 0; }
+  Status join_group(const IpAddress& group, std::uint32_t interface) override {
+    if (refuse != 0) return fail(refuse);
+    EXPECT_TRUE(members.emplace(group, interface).second) << "joined twice";
+    return {};
+  }
+  Status leave_group(const IpAddress& group, std::uint32_t interface) override {
+    EXPECT_EQ(members.erase({group, interface}), 1U) << "left without having joined";
+    return {};
+  }
+  [[nodiscard]] std::uint16_t source_port() const override { return roce_v2_port; }
+  [[nodiscard]] int poll_fd() const override { return -1; }
+  [[nodiscard]] fabric::Counters counters() const override { return {}; }
+  std::set<std::pair<IpAddress, std::uint32_t>> members;
+  int refuse = 0;
+};
+
 struct TestHost final : cm::MadSender {
   TestHost(TestWorld& of, std::uint64_t identity, std::vector<verbs::InterfaceSnapshot> interfaces)
       : all(of),
         dispatcher(*of.world),
         devices(identity),
         resolver(dispatcher, network),
+        subnet(dispatcher),
         ids(static_cast<std::uint32_t>(identity) << 24 | 1),
         connections(dispatcher, *this, ids),
         ports(*of.world, [this] { return network.local_port_range(); }) {
@@ -83,7 +106,15 @@ struct TestHost final : cm::MadSender {
                                 resolver.on_neighbour(change);
                                 if (manager) manager->on_neighbour(change);
                               }});
-    manager = std::make_unique<Manager>(Services{dispatcher, network, resolver, devices, connections, ports, ledger});
+    manager = std::make_unique<Manager>(Services{.dispatcher = dispatcher,
+                                                 .network = network,
+                                                 .resolver = resolver,
+                                                 .devices = devices,
+                                                 .connections = connections,
+                                                 .ports = ports,
+                                                 .ledger = ledger,
+                                                 .groups = groups,
+                                                 .subnet = &subnet});
     of.hosts.push_back(this);
   }
   ~TestHost() override {
@@ -91,6 +122,7 @@ struct TestHost final : cm::MadSender {
     EXPECT_EQ(manager->live_ids(), 0U);
     EXPECT_EQ(ports.size(), 0U) << "every port is given back";
     EXPECT_EQ(ledger.live, 0);
+    EXPECT_TRUE(igmp.members.empty()) << "every group is left [spec 3.7]";
     manager.reset();
     std::erase(all.hosts, this);
   }
@@ -108,10 +140,13 @@ struct TestHost final : cm::MadSender {
   addr::SimNetworkView network;
   verbs::DeviceTable devices;
   addr::Resolver resolver;
+  addr::SimSubnetAdmin subnet;  // none until a test says what it answers
   CountingCommIds ids;
   cm::Manager connections;
   PortTable ports;
   TestLedger ledger;
+  TestGroups igmp;
+  verbs::MulticastGroups groups{igmp};
   std::unique_ptr<Manager> manager;
 };
 

@@ -94,6 +94,11 @@ struct UdTarget {
   QKey qkey;
 };
 
+// RDMA_MC_JOIN_FLAG_*: a send-only member may send to the group and receives nothing.
+enum class JoinAs : std::uint8_t { full_member = 0, send_only = 1 };
+// Names one membership of an id for ever; 0 is none.
+using MembershipHandle = std::uint64_t;
+
 // One event. Spans are valid during the handler only.
 struct Event {
   EventType type{};
@@ -111,6 +116,7 @@ struct Event {
     UdTarget target;
   } ud{};
   cm::Ece ece{};
+  void* membership_context{};  // MULTICAST_*: as given to join_multicast()
 };
 
 }  // namespace hawser::cma

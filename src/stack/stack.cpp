@@ -24,7 +24,8 @@ struct Stack::Impl {
         resolver(dispatcher, host->network()),
         mad_sender(data_path.gsi(), dispatcher),
         connections(dispatcher, mad_sender, host->comm_ids()),
-        manager({dispatcher, host->network(), resolver, devices, connections, host->ports(), host->ledger(), timing}),
+        manager({dispatcher, host->network(), resolver, devices, connections, host->ports(), host->ledger(),
+                 data_path.multicast_groups(), timing}),
         engine({host->world(), dispatcher, data_path, host->fabric(), &host->network(), host->agent(),
                 [this] { publish(); }, [this] { return mad_sender.report_fd(); },
                 [this] { mad_sender.read_reports(connections); }, host->simulate()}) {

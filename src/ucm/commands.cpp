@@ -1,21 +1,10 @@
 // The commands of the user ABI that are one entry point of the connection manager each [spec 6.2].
-#include "ucm/context.hpp"
 #include "ucm/handler_lock.hpp"
 #include "ucm/manager.hpp"
 #include "ucm/options.hpp"
+#include "ucm/run.hpp"
 
 namespace hawser::ucm {
-
-template <class Call>
-auto Manager::run(File& file, Handle id, bool needs_device, Call&& call)
-    -> std::invoke_result_t<Call, Context&, cma::Id&> {
-  auto context = table_.get(file, id);
-  if (!context) return fail(context.error());
-  rt::Lock lock((*context)->mutex);
-  cma::Id& target = *(*context)->id;
-  if (needs_device && target.route().device == nullptr) return fail(EINVAL);
-  return call(**context, target);
-}
 
 Status Manager::bind(File& file, Handle id, const SocketAddress& address) {
   return run(file, id, false, [&](Context&, cma::Id& target) { return target.bind_addr(address); });
@@ -29,6 +18,15 @@ Status Manager::resolve_addr(File& file, Handle id, const SocketAddress* source,
 
 Status Manager::resolve_route(File& file, Handle id, rt::Duration timeout) {
   return run(file, id, true, [&](Context&, cma::Id& target) { return target.resolve_route(timeout); });
+}
+
+Status Manager::resolve_service(File& file, Handle id, const addr::ServiceQuery& wanted) {
+  return run(file, id, false, [&](Context&, cma::Id& target) { return target.resolve_service(wanted); });
+}
+
+Result<std::vector<addr::ServiceRecord>> Manager::query_services(File& file, Handle id) {
+  return run(file, id, false,
+             [](Context&, cma::Id& target) -> Result<std::vector<addr::ServiceRecord>> { return target.services(); });
 }
 
 Result<cma::Route> Manager::query_route(File& file, Handle id) {
@@ -93,8 +91,21 @@ Status Manager::notify(File& file, Handle id, int event) {
   });
 }
 
-Status Manager::join_multicast(File& file, Handle id, const SocketAddress&, std::uint64_t, int) {
-  return run(file, id, true, [](Context&, cma::Id&) -> Status { return fail(EOPNOTSUPP); });
+// With the handler_mutex: the event goes to the channel that the id is on, whoever migrates it [spec 4 #49, 6.2 #24].
+Status Manager::write_event(File& file, Handle id, std::uint64_t uid, cma::EventType type, int status,
+                            std::uint64_t arg) {
+  if (type != cma::EventType::user && type != cma::EventType::internal) return fail(EINVAL);
+  return run(file, id, false, [&](Context& context, cma::Id& target) -> Status {
+    EventRecord event;
+    event.uid = uid;
+    event.id = event.owner = context.handle;
+    event.type = type;
+    event.status = status;
+    event.arg = arg;
+    HandlerLock handlers(target);
+    if (const FilePtr current = table_.file_of(context.handle)) current->append(std::move(event));
+    return {};
+  });
 }
 
 Status Manager::set_qp(File& file, Handle id, Qpn qpn, bool srq) {

@@ -31,9 +31,10 @@ class PrivateData {
 };
 
 struct EventRecord {
-  std::uint64_t uid{};  // CONNECT_REQUEST: the listener's
-  Handle id{};          // CONNECT_REQUEST: the new id's
+  std::uint64_t uid{};  // CONNECT_REQUEST: the listener's; MULTICAST_*: the membership's
+  Handle id{};          // CONNECT_REQUEST: the new id's; MULTICAST_*: the membership's
   Handle owner{};       // whose acks count: the id; the listener for a CONNECT_REQUEST
+  Handle multicast{};   // MULTICAST_*: the membership, whose acks count too
   cma::EventType type{};
   int status{};
   std::uint8_t responder_resources{}, initiator_depth{}, flow_control{}, retry_count{}, rnr_retry_count{}, srq{};
@@ -41,6 +42,7 @@ struct EventRecord {
   cma::UdTarget ud;  // MULTICAST_JOIN, and ESTABLISHED of a UD id
   cm::Ece ece;
   PrivateData private_data;  // of the event's `conn` or `ud`, whichever it has
+  std::uint64_t arg{};       // USER, INTERNAL: what the program gave
 };
 
 }  // namespace hawser::ucm

@@ -21,6 +21,7 @@ std::optional<EventRecord> File::pop() {
   if (auto owner = members_.find(event.owner); owner != members_.end()) {
     --owner->second.queued;
     ++owner->second.reported;
+    if (event.multicast != 0) ++owner->second.multicast_reported[event.multicast];
     if (event.type == cma::EventType::connect_request) ++owner->second.backlog;
   }
   return event;
@@ -45,6 +46,7 @@ bool File::join(Handle id, Departure luggage) {
   const bool was_pending = !events_.empty();
   Member& member = members_[id];
   member.reported = luggage.reported;
+  member.multicast_reported = std::move(luggage.multicast_reported);
   member.backlog = luggage.backlog;
   for (EventRecord& event : luggage.events) queue(std::move(event), member);
   tell(was_pending);
@@ -55,7 +57,7 @@ File::Departure File::leave(Handle id) {
   rt::Lock lock(mutex_);
   const auto found = members_.find(id);
   if (found == members_.end()) return {};
-  Departure luggage{found->second.reported, found->second.backlog, {}};
+  Departure luggage{found->second.reported, std::move(found->second.multicast_reported), found->second.backlog, {}};
   if (found->second.queued > 0) {
     std::deque<EventRecord> others;
     for (EventRecord& event : events_) (event.owner == id ? luggage.events : others).push_back(std::move(event));
@@ -65,6 +67,18 @@ File::Departure File::leave(Handle id) {
   members_.erase(found);
   left_.notify_all();
   return luggage;
+}
+
+unsigned File::forget_multicast(Handle id, Handle multicast) {
+  rt::Lock lock(mutex_);
+  const auto found = members_.find(id);
+  if (found == members_.end()) return 0;
+  const bool was_pending = !events_.empty();
+  found->second.queued -= static_cast<unsigned>(
+      std::erase_if(events_, [multicast](const EventRecord& event) { return event.multicast == multicast; }));
+  tell(was_pending);
+  const auto node = found->second.multicast_reported.extract(multicast);
+  return node.empty() ? 0 : node.mapped();
 }
 
 unsigned File::reported(Handle id) const {

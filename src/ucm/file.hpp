@@ -30,6 +30,7 @@ class File {
   // What an id takes along when it leaves.
   struct Departure {
     unsigned reported{};  // events the program fetched so far, for the acks it has to wait for [spec 2.8]
+    std::map<Handle, unsigned> multicast_reported;
     int backlog{};
     std::deque<EventRecord> events;
   };
@@ -39,6 +40,8 @@ class File {
   // Also a stranger may leave: then nothing is taken along.
   Departure leave(Handle id);
   [[nodiscard]] unsigned reported(Handle id) const;
+  // A membership of `id` has been left: its queued events go. How many of them were fetched.
+  unsigned forget_multicast(Handle id, Handle multicast);
 
   void set_backlog(Handle listener, int backlog);
   // One place of the backlog, or false if there is none.
@@ -58,6 +61,7 @@ class File {
     unsigned reported{};
     unsigned queued{};
     int backlog{};
+    std::map<Handle, unsigned> multicast_reported;  // of its memberships
   };
   void queue(EventRecord event, Member& owner) HW_REQUIRES(mutex_);
   void tell(bool was_pending) HW_REQUIRES(mutex_);

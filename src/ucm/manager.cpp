@@ -46,6 +46,11 @@ EventRecord record(Handle owner, std::uint64_t uid, const cma::Event& event) {
   out.qpn = event.conn.qpn;
   out.ud = event.ud.target;
   out.ece = event.ece;
+  if (event.membership_context != nullptr) {
+    const auto& multicast = *static_cast<const Multicast*>(event.membership_context);
+    out.uid = multicast.uid;
+    out.id = out.multicast = multicast.handle;
+  }
   out.private_data = PrivateData(event.conn.private_data.empty() ? event.ud.private_data : event.conn.private_data);
   return out;
 }
@@ -84,6 +89,7 @@ unsigned Manager::destroy(Context& claimed) {
   if (context->id != nullptr) close_id(*context);
   File::Departure luggage = table_.file_of(context->handle)->leave(context->handle);
   table_.erase(context->handle);
+  multicasts_.erase_all_of(context->handle);
   destroy_unfetched(luggage.events);
   return luggage.reported;
 }

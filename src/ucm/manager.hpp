@@ -11,6 +11,7 @@
 #include "runtime/dispatcher.hpp"
 #include "ucm/event.hpp"
 #include "ucm/file.hpp"
+#include "ucm/multicast.hpp"
 #include "ucm/table.hpp"
 
 namespace hawser::ucm {
@@ -44,6 +45,8 @@ class Manager {
   Status bind(File& file, Handle id, const SocketAddress& address);
   Status resolve_addr(File& file, Handle id, const SocketAddress* source, const SocketAddress& destination,
                       rt::Duration timeout);
+  Status resolve_service(File& file, Handle id, const addr::ServiceQuery& wanted);
+  Result<std::vector<addr::ServiceRecord>> query_services(File& file, Handle id);
   Status resolve_route(File& file, Handle id, rt::Duration timeout);  // (device)
   Result<cma::Route> query_route(File& file, Handle id);
   Status connect(File& file, Handle id, const cma::ConnParam& param);  // (device)
@@ -59,7 +62,14 @@ class Manager {
   Status notify(File& file, Handle id, int event);
   // EINVAL: wrong length or value; ENOSYS: no such option.
   Status set_option(File& file, Handle id, int level, int name, std::span<const std::byte> value);
-  Status join_multicast(File& file, Handle id, const SocketAddress& group, std::uint64_t uid, int join_flags);
+  // A membership of the id; its events carry its handle and `uid`. EINVAL: join_flags neither 0 (full member) nor 1
+  // (send-only). (device)
+  Result<Handle> join_multicast(File& file, Handle id, const SocketAddress& group, std::uint64_t uid, int join_flags);
+  // The number of events of this membership that the program fetched. Errors are those of its id.
+  Result<unsigned> leave_multicast(File& file, Handle multicast);
+  // WRITE_CM_EVENT: queues an event of the program's own behind those there are, reported with `uid`. EINVAL: a type
+  // other than USER and INTERNAL.
+  Status write_event(File& file, Handle id, std::uint64_t uid, cma::EventType type, int status, std::uint64_t arg);
   // The program's QP of this id (Hawser's own: the kernel learns it from the messages alone).
   Status set_qp(File& file, Handle id, Qpn qpn, bool srq);
 
@@ -81,6 +91,7 @@ class Manager {
   cma::Manager& cma_;
   rt::Dispatcher& dispatcher_;
   Table table_;
+  MulticastTable multicasts_;
 };
 
 }  // namespace hawser::ucm

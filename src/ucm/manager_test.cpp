@@ -102,7 +102,6 @@ TEST_F(UcmTest, ValuesAreCheckedAndPassedOn) {  // [spec 6.2 #2, 6.2 #6, 6.2 #7,
   EXPECT_EQ(errno_of(ucm_.reject(*file_, id, 8, {})), EINVAL);
   EXPECT_EQ(errno_of(ucm_.notify(*file_, id, 5)), EINVAL);
   EXPECT_TRUE(ucm_.notify(*file_, id, 4));
-  EXPECT_EQ(errno_of(ucm_.join_multicast(*file_, id, {}, 1, 0)), EOPNOTSUPP);
   ASSERT_TRUE(ucm_.listen(*file_, id, 0));
   ASSERT_TRUE(ucm_.listen(*file_, id, 100'000));
   ASSERT_TRUE(ucm_.listen(*file_, id, 3));
@@ -132,6 +131,98 @@ TEST_F(UcmTest, EventsArriveInOrderAndTheNotifierFollowsTheQueue) {  // [spec 6.
   EXPECT_EQ(event->status, -ETIMEDOUT);
   EXPECT_FALSE(pending_[0]);
   EXPECT_EQ(ucm_.destroy_id(*file_, b), 1U);
+}
+
+class UcmMulticastTest : public UcmTest {
+ protected:
+  int tell(cma::Id& impl, std::size_t membership, EventType type = EventType::multicast_join) {
+    cma::Event event;
+    event.type = type;
+    event.membership_context = impl.memberships[membership];
+    return impl.deliver(event);
+  }
+};
+
+TEST_F(UcmMulticastTest, AMembershipHasAHandleAndCountsItsEvents) {  // [spec 6.2 #16, #17, #25]
+  const auto [id, impl] = new_id(5);
+  EXPECT_EQ(errno_of(ucm_.join_multicast(*file_, id, {}, 50, 2)), EINVAL);
+  EXPECT_EQ(errno_of(ucm_.join_multicast(*other_, id, {}, 50, 0)), EINVAL);
+  const auto one = ucm_.join_multicast(*file_, id, {}, 50, 0);
+  const auto two = ucm_.join_multicast(*file_, id, {}, 51, 1);
+  ASSERT_TRUE(one && two);
+  EXPECT_THAT(impl->calls, ElementsAre("join", "join send-only"));
+  tell(*impl, 0);
+  tell(*impl, 1);
+  tell(*impl, 1, EventType::multicast_error);
+  const auto event = ucm_.get_event(file_);
+  EXPECT_EQ(event->uid, 50U);
+  EXPECT_EQ(event->id, *one);
+  EXPECT_EQ(event->owner, id);
+  EXPECT_EQ(ucm_.get_event(file_)->uid, 51U);
+  EXPECT_EQ(errno_of(ucm_.leave_multicast(*other_, *two)), EINVAL);
+  EXPECT_EQ(errno_of(ucm_.leave_multicast(*file_, id)), ENOENT) << "no handle of a membership";
+  EXPECT_EQ(ucm_.leave_multicast(*file_, *two), 1U);
+  EXPECT_EQ(impl->calls.back(), "leave 2");
+  EXPECT_FALSE(pending_[0]) << "its other event went with it";
+  EXPECT_EQ(errno_of(ucm_.leave_multicast(*file_, *two)), ENOENT);
+  EXPECT_EQ(ucm_.destroy_id(*file_, id), 2U) << "both count for the id too";
+  EXPECT_EQ(errno_of(ucm_.leave_multicast(*file_, *one)), ENOENT);
+}
+
+TEST_F(UcmMulticastTest, MembershipsMigrateWithTheirId) {
+  const auto [id, impl] = new_id(5);
+  const auto membership = ucm_.join_multicast(*file_, id, {}, 50, 0);
+  tell(*impl, 0);
+  tell(*impl, 0, EventType::multicast_error);
+  ASSERT_TRUE(ucm_.get_event(file_));
+  EXPECT_EQ(ucm_.migrate_id(other_, *file_, id), 1U);
+  EXPECT_EQ(errno_of(ucm_.leave_multicast(*file_, *membership)), EINVAL);
+  EXPECT_EQ(ucm_.get_event(other_)->uid, 50U);
+  EXPECT_EQ(ucm_.leave_multicast(*other_, *membership), 2U);
+}
+
+TEST_F(UcmMulticastTest, AJoinThatFailsLeavesNoHandle) {
+  const auto [id, impl] = new_id(5);
+  impl->error = ENODEV;
+  EXPECT_EQ(errno_of(ucm_.join_multicast(*file_, id, {}, 50, 0)), ENODEV);
+}
+
+TEST_F(UcmMulticastTest, AfterDeviceRemovalMembershipsGoWithTheId) {
+  const auto [id, impl] = new_id(5);
+  const auto membership = ucm_.join_multicast(*file_, id, {}, 50, 0);
+  impl->deliver(EventType::device_removal);
+  dispatcher_.run();
+  EXPECT_EQ(errno_of(ucm_.leave_multicast(*file_, *membership)), ENXIO);
+  EXPECT_TRUE(ucm_.destroy_id(*file_, id));
+}
+
+// [spec 6.2 #24]
+TEST_F(UcmTest, AProgramQueuesEventsOfItsOwn) {
+  const auto [id, impl] = new_id(5);
+  EXPECT_EQ(errno_of(ucm_.write_event(*file_, id, 5, EventType::established, 0, 1)), EINVAL);
+  EXPECT_EQ(errno_of(ucm_.write_event(*other_, id, 5, EventType::user, 0, 1)), EINVAL);
+  EXPECT_EQ(errno_of(ucm_.write_event(*file_, id + 1, 5, EventType::user, 0, 1)), ENOENT);
+  EXPECT_FALSE(pending_[0]);
+  impl->deliver(EventType::addr_resolved);
+  ASSERT_TRUE(ucm_.write_event(*file_, id, 5, EventType::user, -7, 0x123456789ABCDEF0));
+  ASSERT_TRUE(ucm_.write_event(*file_, id, 5, EventType::internal, 0, 2));
+  EXPECT_EQ(ucm_.get_event(file_)->type, EventType::addr_resolved);
+  const auto user = ucm_.get_event(file_);
+  EXPECT_EQ(user->type, EventType::user);
+  EXPECT_EQ(user->uid, 5U);
+  EXPECT_EQ(user->id, id);
+  EXPECT_EQ(user->status, -7);
+  EXPECT_EQ(user->arg, 0x123456789ABCDEF0U);
+  EXPECT_EQ(ucm_.get_event(file_)->type, EventType::internal);
+  EXPECT_EQ(ucm_.destroy_id(*file_, id), 3U) << "they are acknowledged like all";
+}
+
+TEST_F(UcmTest, ServicesAreResolvedAndQueried) {
+  const auto [id, impl] = new_id(5);
+  ASSERT_TRUE(ucm_.resolve_service(*file_, id, {.name = "s", .id = {}}));
+  EXPECT_THAT(impl->calls, ElementsAre("resolve_service s"));
+  EXPECT_EQ(ucm_.query_services(*file_, id)->front().name, "found");
+  EXPECT_EQ(errno_of(ucm_.query_services(*other_, id)), EINVAL);
 }
 
 TEST_F(UcmTest, PrivateDataIsCopied) {

@@ -113,6 +113,45 @@ void forbidden_in_handler(Execution& execution) {
   host.service.stop();
 }
 
+// A subnet administrator's answer is on its way, to a question for services or for a path, while the owner ends the id
+// or the device goes.
+void subnet_answers(Execution& execution) {
+  fabric::SimNetwork network(execution.world());
+  Host host(execution, network, 1);
+  const bool found = execution.choose(2) == 1;
+  const addr::ServiceRecord service{
+      .id = ServiceId(0x01060001), .gid = IpAddress::v4(0x0A000002), .pkey = {}, .name = {}};
+  host.subnet.on_services = [&](const addr::ServiceQuery&) {
+    return found ? Result<std::vector<addr::ServiceRecord>>({service}) : fail(ENODATA);
+  };
+  host.subnet.on_path = [&](const Gid&) { return Result<addr::PathRecord>(addr::PathRecord{}); };
+  std::vector<EventType> told;
+  cma::Id* const id = host.manager->create_id(
+      cma::PortSpace::tcp, cma::QpType::rc,
+      [&](cma::Id& on, const cma::Event& event) {
+        execution.check(told.empty() || told.back() != EventType::device_removal, "an event after DEVICE_REMOVAL");
+        told.push_back(event.type);
+        if (event.type == EventType::addrinfo_resolved) execution.check(!on.services().empty(), "no service");
+        return 0;
+      },
+      nullptr);
+  execution.check(id->bind_addr(socket_address(host.address, 0)).has_value(), "bind_addr");
+  host.service.start();
+  const auto remover = execution.spawn("remover", [&] {
+    if (execution.choose(2) == 1) host.view.set_interfaces({});
+  });
+  if (id->resolve_service({.name = "s", .id = {}}) && execution.choose(2) == 1) {
+    execution.sleep_until(execution.world().now() + 1ms);
+    (void)id->resolve_route(1s);
+  }
+  host.manager->destroy_id(id);
+  const std::size_t before = told.size();
+  execution.join(remover);
+  host.service.stop();
+  execution.check(told.size() == before, "an event of an id that has ended");
+  execution.check(host.manager->live_ids() == 0, "the id is still there");
+}
+
 // The owner ends the id while the neighbour answers, its MAC changes, the bond fails over, or the device goes.
 // [spec 2.5.1, 2.5.2, 3.5 A, 3.5 I8, 4 #3, 4 #26, 4 #27, 3.8 I12]
 void destroy_while_things_happen(Execution& execution) {
@@ -287,6 +326,11 @@ std::vector<Planned> cma_scenarios() {
                     .probes = {},
                     .body = forbidden_in_handler},
        .plans = {{"dfs:1", 0}, {"random", 200}}},
+      {.scenario = {.name = "cma-subnet-answers",
+                    .about = "services and paths against destroy and device removal",
+                    .probes = {"cma-services-for-claimed", "cma-path-for-claimed"},
+                    .body = subnet_answers},
+       .plans = {{"dfs:1", 0}, {"pct:3", 1000}, {"random", 500}}},
       {.scenario = {.name = "cma-destroy-anytime",
                     .about = "destroy_id() against answers, ADDR_CHANGE and device removal",
                     .probes = {"cma-answer-for-claimed", "cma-claimed-before-query", "cma-route-for-claimed",

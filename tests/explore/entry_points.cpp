@@ -63,6 +63,13 @@ void disconnect(Stage&, Party&, cma::Id& id) { static_cast<void>(id.disconnect()
 void notify_established(Stage&, Party& party, cma::Id& id) {
   party.started(Entry::notify_established, id.notify_established().has_value());
 }
+// What makes these more than refusals, a subnet administrator and a datagram id, has scenarios of its own
+// (cma-subnet-answers, cma-multicast).
+void resolve_service(Stage&, Party&, cma::Id& id) { static_cast<void>(id.resolve_service({.name = "s", .id = {}})); }
+void join_multicast(Stage&, Party&, cma::Id& id) {
+  static_cast<void>(id.join_multicast(socket_address(IpAddress::v4(0xEF010101), 0), cma::JoinAs::full_member, nullptr));
+}
+void leave_multicast(Stage&, Party&, cma::Id& id) { static_cast<void>(id.leave_multicast(1)); }
 void set_option(Stage&, Party&, cma::Id& id) {
   static_cast<void>(id.set_reuse_address(true));
   static_cast<void>(id.set_af_only(true));
@@ -84,6 +91,7 @@ constexpr auto under_the_mutex = Handlers::must_not_run;
 constexpr std::array entries{
     EntryPoint{Entry::bind_addr, from_outside, bind_addr, in<Situation::fresh>},
     EntryPoint{Entry::resolve_addr, from_outside, resolve_addr, in<Situation::fresh, Situation::bound>},
+    EntryPoint{Entry::resolve_service, from_outside, resolve_service, in<Situation::bound>},
     EntryPoint{Entry::resolve_route, from_handlers_too, resolve_route, in<Situation::addr_resolved>},
     EntryPoint{Entry::set_path, from_outside, set_path, in<Situation::addr_resolved>},
     EntryPoint{Entry::connect, from_outside, connect, in<Situation::route_resolved>},
@@ -93,6 +101,8 @@ constexpr std::array entries{
     EntryPoint{Entry::reject, from_handlers_too, reject, in<Situation::response_here, Situation::request_here>},
     EntryPoint{Entry::disconnect, from_handlers_too, disconnect, has_peer},
     EntryPoint{Entry::notify_established, from_outside, notify_established, in<Situation::response_sent>},
+    EntryPoint{Entry::join_multicast, from_outside, join_multicast, in<Situation::bound>},
+    EntryPoint{Entry::leave_multicast, from_outside, leave_multicast, in<Situation::bound>},
     EntryPoint{Entry::set_option, from_outside, set_option, anywhere},
     EntryPoint{Entry::destroy_id, from_outside, destroy_id, anywhere},
 };

@@ -10,6 +10,7 @@
 
 #include "addr/resolver.hpp"
 #include "addr/sim_network_view.hpp"
+#include "addr/sim_subnet_admin.hpp"
 #include "cm/manager.hpp"
 #include "cma/manager.hpp"
 #include "cma/port_table.hpp"
@@ -51,6 +52,7 @@ class Host {
         interface(number),
         dispatcher(execution.world()),
         resolver(dispatcher, view),
+        subnet(dispatcher),
         devices(number),
         end_(net.attach({address}).release()),
         wire(std::unique_ptr<fabric::Fabric>(end_), std::move(faults)),
@@ -72,8 +74,8 @@ class Host {
     gsi.set_receiver([this](const verbs::DevicePtr& device, const verbs::MadAddress& from, const verbs::Mad& mad) {
       connections.on_mad(device, from, mad);
     });
-    manager =
-        std::make_unique<cma::Manager>(cma::Services{dispatcher, view, resolver, devices, connections, ports, ledger});
+    manager = std::make_unique<cma::Manager>(
+        cma::Services{dispatcher, view, resolver, devices, connections, ports, ledger, groups, {}, &subnet});
     manager->contract().watch([this, &execution](const cma::ContractReport& report) {
       if (report.kind == cma::ContractReport::Kind::forbidden_in_handler && forbidden_calls_expected > 0) {
         --forbidden_calls_expected;
@@ -95,6 +97,7 @@ class Host {
   rt::Dispatcher dispatcher;
   addr::SimNetworkView view;
   addr::Resolver resolver;
+  addr::SimSubnetAdmin subnet;
   verbs::DeviceTable devices;
 
  private:

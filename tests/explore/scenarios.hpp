@@ -23,6 +23,7 @@ struct Planned {
 
 [[nodiscard]] std::vector<Planned> dispatcher_scenarios();
 [[nodiscard]] std::vector<Planned> cma_scenarios();
+[[nodiscard]] std::vector<Planned> multicast_scenarios();
 [[nodiscard]] std::vector<Planned> peer_scenarios();
 [[nodiscard]] std::vector<Planned> ucm_scenarios();
 [[nodiscard]] std::vector<Planned> pair_scenarios();

@@ -45,6 +45,7 @@ class Channel {
     const auto event = ucm_.get_event(file);
     const TsanIgnore ignore;
     if (event) ++fetched_[event->owner];
+    if (event && event->multicast != 0) ++fetched_[event->multicast];
     return event;
   }
   Handle create(std::uint64_t uid) {
@@ -52,7 +53,7 @@ class Channel {
     execution_.check(id.has_value(), "create_id");
     return *id;
   }
-  // Events of this id that somebody fetched here: what destroy and migrate have to report.
+  // Events of this id, or membership, that somebody fetched here: what destroy and migrate have to report.
   [[nodiscard]] unsigned fetched(Handle owner) const {
     const TsanIgnore ignore;
     const auto found = fetched_.find(owner);
@@ -294,6 +295,79 @@ void unfetched_request(Execution& execution) {
   host.service.stop();
 }
 
+// Two threads join and leave groups with one id, which is destroyed, moved, or loses its channel meanwhile
+// [spec 4 #44].
+void memberships(Execution& execution) {
+  fabric::SimNetwork network(execution.world());
+  UcmHost host(execution, network, 1);
+  Channel channel(execution, host.ucm);
+  Channel other(execution, host.ucm);
+  const auto id = host.ucm.create_id(channel.file, 1, cma::PortSpace::udp, cma::QpType::ud);
+  execution.check(id.has_value() && host.ucm.bind(*channel.file, *id, socket_address(host.address, 0)), "bind");
+  host.service.start();
+  const SocketAddress group = socket_address(IpAddress::v4(0xEF010101), 0);
+  struct Left {
+    Handle handle{};
+    unsigned reported{};
+  };
+  std::vector<Left> left;
+  const auto join_and_leave = [&](std::uint64_t uid) {
+    const auto joined = host.ucm.join_multicast(*channel.file, *id, group, uid, 0);
+    if (!joined) return;
+    auto reported = host.ucm.leave_multicast(*channel.file, *joined);
+    if (!reported) reported = host.ucm.leave_multicast(*other.file, *joined);
+    if (reported) left.push_back({*joined, *reported});
+  };
+  const std::size_t what = execution.choose(4);
+  const auto one = execution.spawn("one", [&] { join_and_leave(10); });
+  const auto two = execution.spawn("two", [&] { join_and_leave(20); });
+  (void)channel.poll();
+  if (what == 1) (void)host.ucm.migrate_id(other.file, *channel.file, *id);
+  if (what == 2) host.ucm.close(*channel.file);
+  if (what == 3) (void)host.ucm.destroy_id(*channel.file, *id);
+  (void)channel.poll();
+  (void)other.poll();
+  execution.join(one);
+  execution.join(two);
+  for (const Left& each : left) {
+    execution.check(what == 2 || each.reported == channel.fetched(each.handle) + other.fetched(each.handle),
+                    "the number of a membership's events is wrong");
+  }
+  for (Channel* on : {&channel, &other}) {
+    while (const auto event = on->poll()) {
+      execution.check(std::ranges::find(left, event->multicast, &Left::handle) == left.end(),
+                      "an event of a membership that was left");
+    }
+  }
+  for (Channel* on : {&channel, &other}) host.ucm.close(*on->file);
+  check_nothing_left(execution, host);
+  execution.check(host.groups.joins(host.devices.list().front(), group.ip) == 0, "joined is not left");
+  host.service.stop();
+}
+
+// An event that the program writes itself while another thread moves the id: it is on the channel where the id is
+// [spec 4 #49].
+void own_events_and_migrate(Execution& execution) {
+  fabric::SimNetwork network(execution.world());
+  UcmHost host(execution, network, 1);
+  Channel from(execution, host.ucm);
+  Channel to(execution, host.ucm);
+  const Handle id = from.create(1);
+  host.service.start();
+  bool written = false;
+  const auto writer = execution.spawn(
+      "writer", [&] { written = host.ucm.write_event(*from.file, id, 1, EventType::user, 0, 7).has_value(); });
+  const auto moved = host.ucm.migrate_id(to.file, *from.file, id);
+  execution.check(moved == 0U, "migrate_id");
+  execution.join(writer);
+  execution.check(!from.poll().has_value(), "an event of an id that has left the channel");
+  execution.check(to.poll().has_value() == written, "an event is lost");
+  execution.check(host.ucm.destroy_id(*to.file, id) == to.fetched(id), "the number of fetched events is wrong");
+  for (Channel* on : {&from, &to}) host.ucm.close(*on->file);
+  check_nothing_left(execution, host);
+  host.service.stop();
+}
+
 }  // namespace
 
 std::vector<Planned> ucm_scenarios() {
@@ -318,6 +392,16 @@ std::vector<Planned> ucm_scenarios() {
                     .about = "create_id() on a channel that is being closed",
                     .probes = {},
                     .body = create_and_close},
+       .plans = {{"dfs:2", 0}, {"random", 500}}},
+      {.scenario = {.name = "ucm-multicast",
+                    .about = "memberships against destroy, migrate and close [spec 4 #44]",
+                    .probes = {"ucm-destroy-waits", "cma-membership-cancelled"},
+                    .body = memberships},
+       .plans = {{"pct:3", 2000}, {"random", 1000}}},
+      {.scenario = {.name = "ucm-own-events-and-migrate",
+                    .about = "write_event() against migrate_id() [spec 4 #49]",
+                    .probes = {},
+                    .body = own_events_and_migrate},
        .plans = {{"dfs:2", 0}, {"random", 500}}},
       {.scenario = {.name = "ucm-unfetched-request",
                     .about = "requests in the channel against destroy, migrate and close [spec 4 #43]",

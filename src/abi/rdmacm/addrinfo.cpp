@@ -12,8 +12,6 @@ using namespace hawser::abi::rdmacm;
 namespace hawser::abi::rdmacm {
 namespace {
 
-constexpr int rai_sa = 0x10, rai_dns = 0x20;  // newer than Debian's header
-
 struct FreeInfo {
   void operator()(rdma_addrinfo* info) const { rdma_freeaddrinfo(info); }
 };

@@ -8,7 +8,23 @@
 namespace hawser::abi::rdmacm {
 namespace {
 
-rdma_cm_event_type public_type(cma::EventType type) { return static_cast<rdma_cm_event_type>(type); }
+// Debian's header names too few of them for an assignment.
+void set_type(rdma_cm_event& event, cma::EventType type) {
+  const auto number = static_cast<unsigned>(type);
+  static_assert(sizeof number == sizeof event.event);
+  std::memcpy(&event.event, &number, sizeof number);
+}
+
+// USER, INTERNAL: newer headers have `arg` in the union.
+void fill_argument(const ucm::EventRecord& record, CmEvent& event) {
+  std::memcpy(&event.pub.param, &record.arg, sizeof record.arg);
+}
+
+// The end of our own look-up, or an event of the program's.
+void on_internal(const ucm::EventRecord& record, CmEvent& event) {
+  if (record.arg != LookupResult::mark()) return fill_argument(record, event);
+  set_type(event.pub, record.status == 0 ? cma::EventType::addrinfo_resolved : cma::EventType::addrinfo_error);
+}
 
 // How datagrams reach the other side, as ibv_create_ah() takes it.
 void fill_datagram(const CmId& id, const ucm::EventRecord& record, CmEvent& event) {
@@ -129,6 +145,8 @@ bool prepare(const Call& call, const ucm::EventRecord& record, CmEvent& event) {
       if (call.id->connect_error) return false;
       fill_connection(*call.id, record, event);
       return true;
+    case cma::EventType::user: fill_argument(record, event); return true;
+    case cma::EventType::internal: on_internal(record, event); return true;
     default: fill_connection(*call.id, record, event); return true;
   }
 }
@@ -136,16 +154,22 @@ bool prepare(const Call& call, const ucm::EventRecord& record, CmEvent& event) {
 // Null: nothing that the program is told of.
 std::shared_ptr<CmEvent> translate(ucm::Manager& ucm, const ucm::EventRecord& record) {
   Process& process = Process::current();
-  auto id = process.ids.find(reinterpret_cast<const rdma_cm_id*>(record.uid));
+  std::shared_ptr<Multicast> multicast;
+  if (record.multicast != 0) {
+    multicast = process.multicasts.find(reinterpret_cast<const Multicast::Public*>(record.uid));
+  }
+  auto id = multicast != nullptr ? multicast->owner.lock()
+                                 : process.ids.find(reinterpret_cast<const rdma_cm_id*>(record.uid));
   if (id == nullptr) return nullptr;
   auto event = std::make_shared<CmEvent>();
   event->owner = id;
-  event->pub.event = public_type(record.type);
+  set_type(event->pub, record.type);
   event->pub.status = record.status;
   if (!prepare(Call{id, &ucm}, record, *event)) {
     id->acknowledge();
     return nullptr;
   }
+  if (multicast != nullptr) on_multicast(*id, multicast, record, *event);
   process.events.insert(event);
   return event;
 }
@@ -207,6 +231,7 @@ int rdma_get_cm_event(rdma_event_channel* channel, rdma_cm_event** event) {
 int rdma_ack_cm_event(rdma_cm_event* event) {
   const auto known = Process::current().events.take(event);
   if (known == nullptr) return fail_errno(EINVAL);
+  if (known->multicast != nullptr) known->multicast->acknowledge();
   known->owner->acknowledge();
   return 0;
 }

@@ -84,6 +84,7 @@ int destroy(const Call& call) {
   if (!reported && errno_of(reported) != ENOENT) return answer(reported);
   drop_sync_event(id);
   if (reported) wait_for_acknowledgements(id, *reported);
+  end_memberships(id);
   Process::current().ids.take(&id.pub);
   if (id.sync) close_channel(*call.ucm, id.channel);
   return 0;

@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "abi/rdmacm/multicast.hpp"
 #include "abi/rdmacm/public.hpp"
 #include "cma/types.hpp"
 #include "runtime/sync.hpp"
@@ -83,6 +84,23 @@ struct VerbsDevice {
   std::uint8_t max_initiator_depth{}, max_responder_resources{};
 };
 
+// What rdma_resolve_addrinfo found, until rdma_query_addrinfo takes it. Thread-safe.
+class LookupResult {
+ public:
+  ~LookupResult() { rdma_freeaddrinfo(take()); }
+  void set(rdma_addrinfo* info);
+  [[nodiscard]] rdma_addrinfo* take();
+  // The argument of the INTERNAL event that ends a look-up: no program's own has it.
+  [[nodiscard]] static std::uint64_t mark() {
+    static const char here{};
+    return reinterpret_cast<std::uintptr_t>(&here);
+  }
+
+ private:
+  rt::Mutex mutex_{rt::LockRank::process};
+  rdma_addrinfo* info_ HW_GUARDED_BY(mutex_) = nullptr;
+};
+
 struct CmEvent;
 
 struct CmId {
@@ -99,6 +117,8 @@ struct CmId {
   ibv_pd* request_pd{};
   std::vector<std::byte> connect_prefix;  // ai_connect of rdma_create_ep
   cm::Ece local_ece, remote_ece;
+  Memberships memberships;
+  LookupResult lookup;
 
   // Events that the program acknowledged; destroy and migrate wait for all that it fetched.
   void acknowledge();
@@ -114,7 +134,8 @@ struct CmId {
 
 struct CmEvent {
   rdma_cm_event pub{};
-  std::shared_ptr<CmId> owner;  // whose acknowledgement it is: the listener's for a CONNECT_REQUEST
+  std::shared_ptr<CmId> owner;           // whose acknowledgement it is: the listener's for a CONNECT_REQUEST
+  std::shared_ptr<Multicast> multicast;  // MULTICAST_*: whose it is too
   ucm::PrivateData private_data;
 };
 

@@ -29,6 +29,7 @@ class Process {
   ObjectTable<CmId> ids;
   ObjectTable<Channel> channels;
   ObjectTable<CmEvent> events;
+  ObjectTable<Multicast> multicasts;
 
  private:
   explicit Process(pid_t pid) : pid_(pid) {}

@@ -7,6 +7,9 @@
 #include <rdma/rdma_verbs.h>
 #include <rdma/rsocket.h>
 
+// Flags of rdma_addrinfo: look up services with the subnet administrator, names with DNS.
+inline constexpr int rai_sa = 0x10, rai_dns = 0x20;
+
 extern "C" {
 // RDMACM_1.4
 int rdma_query_addrinfo(rdma_cm_id* id, rdma_addrinfo** info);

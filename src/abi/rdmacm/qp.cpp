@@ -235,6 +235,7 @@ int rdma_create_qp(rdma_cm_id* id, ibv_pd* pd, ibv_qp_init_attr* attributes) {
 void rdma_destroy_qp(rdma_cm_id* id) {
   const auto call = enter(id);
   if (!call || call->id->pub.qp == nullptr) return;
+  detach_memberships(*call->id);
   ibv_destroy_qp(id->qp);
   id->qp = nullptr;
   destroy_queues(*id);

@@ -14,13 +14,13 @@ class DescriptorNotifier final : public ucm::Notifier {
   const std::shared_ptr<EventDescriptor> descriptor_;
 };
 
+}  // namespace
+
 ibv_gid gid_of(const Gid& gid) {
   ibv_gid out;
   std::ranges::copy(gid.bytes, out.raw);
   return out;
 }
-
-}  // namespace
 
 Result<Call> enter(const rdma_cm_id* id) {
   Process& process = Process::current();

@@ -13,6 +13,7 @@ struct Call {
   [[nodiscard]] ucm::File& file() const { return *id->channel->file; }
   [[nodiscard]] ucm::Handle handle() const { return id->handle; }
 };
+[[nodiscard]] ibv_gid gid_of(const Gid& gid);
 // EINVAL if it is none.
 Result<Call> enter(const rdma_cm_id* id);
 
@@ -37,6 +38,14 @@ Result<std::shared_ptr<CmEvent>> fetch_event(const std::shared_ptr<Channel>& cha
 // In synchronous mode: waits for the event of the call just made and answers as that call. Else 0.
 int complete(CmId& id);
 void drop_sync_event(CmId& id);
+
+// MULTICAST_*, whose event is filled otherwise; a QP hears the group from now on.
+void on_multicast(CmId& id, const std::shared_ptr<Multicast>& multicast, const ucm::EventRecord& record,
+                  CmEvent& event);
+// The id's QP is about to be destroyed: a QP that is attached to a group cannot be.
+void detach_memberships(CmId& id);
+// The id has ended below, and all its events are acknowledged.
+void end_memberships(CmId& id);
 
 // Moving the id's QP. Answer like ibv_modify_qp; 0 if there is none.
 int qp_to_init(const Call& call);

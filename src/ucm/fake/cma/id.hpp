@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "addr/subnet_admin.hpp"
 #include "base/ip.hpp"
 #include "base/result.hpp"
 #include "cm/types.hpp"
@@ -40,6 +41,8 @@ class Id {
   [[nodiscard]] Route route() const { return current_route; }
   Status bind_addr(const SocketAddress&) { return enter("bind"); }
   Status resolve_addr(const SocketAddress*, const SocketAddress&, rt::Duration) { return enter("resolve_addr"); }
+  Status resolve_service(const addr::ServiceQuery& wanted) { return enter("resolve_service " + wanted.name); }
+  [[nodiscard]] std::vector<addr::ServiceRecord> services() const { return {{ServiceId(7), {}, PKey(1), "found"}}; }
   Status resolve_route(rt::Duration) { return enter("resolve_route"); }
   Status set_path(const cm::Path&) { return enter("set_path"); }
   Status connect(const ConnParam& param);
@@ -49,6 +52,14 @@ class Id {
   Status disconnect() { return enter("disconnect"); }
   Status notify_established() { return enter("notify"); }
   [[nodiscard]] Result<cm::QpAttributes> qp_attributes(cm::QpTarget target);
+  Result<MembershipHandle> join_multicast(const SocketAddress&, JoinAs as, void* context) {
+    if (const Status entered = enter(as == JoinAs::send_only ? "join send-only" : "join"); !entered) {
+      return fail(entered.error());
+    }
+    memberships.push_back(context);
+    return memberships.size();
+  }
+  Status leave_multicast(MembershipHandle membership) { return enter("leave " + std::to_string(membership)); }
   void set_qp(Qpn, bool) { (void)enter("set_qp"); }
   Status set_reuse_address(bool) { return enter("reuse"); }
   Status set_af_only(bool) { return enter("af_only"); }
@@ -76,6 +87,7 @@ class Id {
   std::function<void(const std::string&)> on_entry;  // runs inside each entry point
   std::function<void()> on_event;                    // runs before each handler, under its lock
   std::vector<std::string> calls;                    // unguarded: entry points of one id never overlap
+  std::vector<void*> memberships;                    // their contexts, by handle - 1
   ConnParam last_param;
   std::uint16_t last_reason{};
 

@@ -1,0 +1,73 @@
+// rdma_resolve_addrinfo, rdma_query_addrinfo: rdma_getaddrinfo's answer as an event. Names that getaddrinfo(3) knows
+// are looked up at once; the event that follows is one that this library writes to itself (INTERNAL).
+#include <cstring>
+
+#include "abi/rdmacm/support.hpp"
+
+using namespace hawser;
+using namespace hawser::abi::rdmacm;
+
+namespace hawser::abi::rdmacm {
+
+void LookupResult::set(rdma_addrinfo* info) {
+  rt::Lock lock(mutex_);
+  std::swap(info_, info);
+  rdma_freeaddrinfo(info);
+}
+
+rdma_addrinfo* LookupResult::take() {
+  rt::Lock lock(mutex_);
+  return std::exchange(info_, nullptr);
+}
+
+namespace {
+
+constexpr int eai_errno = -1;  // rdma_getaddrinfo: see errno
+
+int look_up(const Call& call, const char* node, const char* service, const rdma_addrinfo* hints) {
+  rdma_addrinfo* info = nullptr;
+  const int error = rdma_getaddrinfo(node, service, hints, &info);
+  if (error == eai_errno) return -1;
+  call.id->lookup.set(error == 0 ? info : nullptr);
+  const Status written = call.ucm->write_event(call.file(), call.handle(), uid_of(*call.id), cma::EventType::internal,
+                                               error, LookupResult::mark());
+  return written ? complete(*call.id) : answer(written);
+}
+
+int ask_subnet(const Call& call, const char* node, const char* service) {
+  if (node != nullptr) return fail_errno(EOPNOTSUPP);
+  if (service == nullptr) return fail_errno(EINVAL);
+  const Status asked = call.ucm->resolve_service(call.file(), call.handle(), {.name = service, .id = {}});
+  return asked ? complete(*call.id) : answer(asked);
+}
+
+}  // namespace
+}  // namespace hawser::abi::rdmacm
+
+int rdma_resolve_addrinfo(rdma_cm_id* id, const char* node, const char* service, const rdma_addrinfo* hints) {
+  const auto call = enter(id);
+  if (!call) return answer(call);
+  const bool subnet = hints != nullptr && (hints->ai_flags & rai_sa) != 0;
+  return subnet ? ask_subnet(*call, node, service) : look_up(*call, node, service, hints);
+}
+
+// Each answer once: it is the caller's, who frees it with rdma_freeaddrinfo. ENODATA: there is none.
+int rdma_query_addrinfo(rdma_cm_id* id, rdma_addrinfo** info) {
+  const auto call = enter(id);
+  if (!call) return answer(call);
+  if (info == nullptr) return fail_errno(EINVAL);
+  *info = call->id->lookup.take();
+  return *info == nullptr ? fail_errno(ENODATA) : 0;
+}
+
+int rdma_write_cm_event(rdma_cm_id* id, rdma_cm_event_type event, int status, uint64_t arg) {
+  const auto call = enter(id);
+  if (!call) return answer(call);
+  // Not read as the enum, of which Debian's header names too few.
+  unsigned type = 0;
+  static_assert(sizeof type == sizeof event);
+  std::memcpy(&type, &event, sizeof type);
+  if (type > static_cast<unsigned>(cma::EventType::internal)) return fail_errno(EINVAL);
+  return answer(call->ucm->write_event(call->file(), call->handle(), uid_of(*call->id),
+                                       static_cast<cma::EventType>(type), status, arg));
+}
