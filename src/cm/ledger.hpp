@@ -4,7 +4,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <type_traits>
 
@@ -36,7 +38,8 @@ struct LedgerRecord {
   std::uint8_t traffic_class, hop_limit;
   // With DESTROYING: the event, 1 + enum rdma_cm_event_type, whose acknowledgement rdma_destroy_id waits for; 0: none.
   std::uint8_t unacknowledged;
-  std::uint8_t reserved[5];
+  std::uint8_t reserved;
+  std::uint32_t number;  // of the record: with the pid it names the id (`hawser ids`, `hawser fault`)
 };
 static_assert(std::is_trivially_copyable_v<LedgerRecord>);
 
@@ -47,6 +50,11 @@ class Ledger {
   virtual ~Ledger() = default;
   virtual LedgerRecord* allocate() = 0;  // nullptr when full: the id works, the agent just does not know it
   virtual void release(LedgerRecord* record) = 0;
+  // The first record in use that `is_it` says is meant; looks at one after the other.
+  [[nodiscard]] virtual std::optional<LedgerRecord> find(
+      const std::function<bool(const LedgerRecord&)>& /*is_it*/) const {
+    return std::nullopt;
+  }
 };
 
 // Writes a record under its seqlock: update(record, [](LedgerRecord& r) { r.cm_state = …; }). nullptr does nothing.

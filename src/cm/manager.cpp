@@ -60,6 +60,8 @@ void Manager::set_peer_stopped(std::function<bool(const verbs::MadAddress&, Comm
   core_->window.set_peer_stopped(std::move(stopped));
 }
 
+std::size_t Manager::end_timewait() { return core_->timewait.end_all(); }
+
 Counters Manager::counters() const { return core_->counters.read(); }
 
 Usage Manager::usage() const {

@@ -82,6 +82,8 @@ class Manager {
   void on_communication_established(Qpn local_qpn);
   // Whether the process at `to` that has this communication id is stopped; must not block. Set before anything is sent.
   void set_peer_stopped(std::function<bool(const verbs::MadAddress& to, CommId peer)> stopped);
+  // Every connection that is in timewait leaves it at once (a fault on purpose); how many there were.
+  std::size_t end_timewait();
   [[nodiscard]] Counters counters() const;
   [[nodiscard]] Usage usage() const;
 

@@ -16,6 +16,16 @@ void Timewait::add(Entry entry, rt::Duration duration) {
   rearm();
 }
 
+std::size_t Timewait::end_all() {
+  rt::Lock lock(mutex_);
+  const rt::Time now = dispatcher_.world().now();
+  std::multimap<rt::Time, Entry> ended;
+  for (auto& [time, entry] : entries_) ended.emplace(now, std::move(entry));
+  entries_.swap(ended);
+  rearm();
+  return entries_.size();
+}
+
 std::size_t Timewait::size() const {
   rt::Lock lock(mutex_);
   return entries_.size();

@@ -31,6 +31,8 @@ class Timewait {
   ~Timewait();  // ends all entries
 
   void add(Entry entry, rt::Duration duration);
+  // All that is in timewait now is over now; how many that were.
+  std::size_t end_all();
   [[nodiscard]] std::size_t size() const;
 
  private:

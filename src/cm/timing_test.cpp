@@ -112,6 +112,18 @@ TEST(Timing, TimewaitIsTheAckTimeout) {  // [spec 1.12.8, 5.6.1, 5.6.6]
   EXPECT_EQ(s.events, std::vector<EventKind>{}) << "nobody is left to be told";
 }
 
+TEST(Timing, TimewaitEndsOnPurpose) {
+  Script s;
+  s.bring_to("TIMEWAIT");
+  s.events.clear();
+  const rt::Time start = s.net.now();
+  EXPECT_EQ(s.us.manager.end_timewait(), 1U);
+  s.net.run();
+  EXPECT_EQ(elapsed_ms(s, start), 0);
+  EXPECT_EQ(s.events, std::vector{EventKind::timewait_exit});
+  EXPECT_EQ(s.us.manager.end_timewait(), 0U);
+}
+
 TEST(Timing, TimewaitOfTheActiveSideHearsTheTargetAckDelay) {  // [spec 1.12.8]
   Script s;
   s.create();

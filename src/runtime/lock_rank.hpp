@@ -20,6 +20,8 @@ enum class LockRank : std::uint8_t {
   cm_connection = 60,  // cm: one connection
   cm_tables = 70,      // cm: tables by id, service, remote endpoint
   cm_window = 75,      // cm: outstanding MADs
+  cm_faults = 78,      // cm: what happens to MADs on their way out
+  net_faults = 79,     // addr: what the network is made to say
   addr = 80,           // addr: pending requests, network view
   dispatcher = 90,     // runtime: deferred work and timers
   device_table = 100,  // verbs: devices and GIDs
