@@ -14,11 +14,11 @@ Mac other_mac(Mac mac) {
 
 }  // namespace
 
-FaultyNetworkView::FaultyNetworkView(std::unique_ptr<NetworkView> inner) : inner_(std::move(inner)) {
-  inner_->set_observer({[this] { tell_interfaces(); }, [this](const NeighbourChange& change) { pass_on(change); }});
+FaultyNetworkView::FaultyNetworkView(NetworkView& inner) : inner_(inner) {
+  inner_.set_observer({[this] { tell_interfaces(); }, [this](const NeighbourChange& change) { pass_on(change); }});
 }
 
-FaultyNetworkView::~FaultyNetworkView() { inner_->set_observer({}); }
+FaultyNetworkView::~FaultyNetworkView() { inner_.set_observer({}); }
 
 bool FaultyNetworkView::hits(NetworkFaultKind kind, std::string_view interface, const IpAddress& address) {
   const auto found = std::ranges::find_if(faults_, [&](const auto& entry) {
@@ -78,9 +78,9 @@ void FaultyNetworkView::tell_interfaces() {
 
 // For every interface: the address alone does not say on which the neighbour is.
 void FaultyNetworkView::tell_neighbour(const IpAddress& address) {
-  for (const verbs::InterfaceSnapshot& interface : inner_->interfaces()) {
+  for (const verbs::InterfaceSnapshot& interface : inner_.interfaces()) {
     if (interface.loopback) continue;
-    if (const auto mac = inner_->neighbour(interface.index, address)) pass_on({interface.index, address, *mac});
+    if (const auto mac = inner_.neighbour(interface.index, address)) pass_on({interface.index, address, *mac});
   }
 }
 
@@ -115,7 +115,7 @@ void FaultyNetworkView::set_observer(Observer observer) {
 }
 
 std::vector<verbs::InterfaceSnapshot> FaultyNetworkView::interfaces() {
-  std::vector<verbs::InterfaceSnapshot> interfaces = inner_->interfaces();
+  std::vector<verbs::InterfaceSnapshot> interfaces = inner_.interfaces();
   if (!any_.load()) return interfaces;
   bool hit = false;
   {
@@ -143,7 +143,7 @@ std::vector<verbs::InterfaceSnapshot> FaultyNetworkView::interfaces() {
 // interface nothing goes that way.
 Result<Route> FaultyNetworkView::route(const IpAddress& destination, const std::optional<IpAddress>& source,
                                        std::uint32_t interface) {
-  Result<Route> route = inner_->route(destination, source, interface);
+  Result<Route> route = inner_.route(destination, source, interface);
   if (!route || !any_.load()) return route;
   const std::vector<verbs::InterfaceSnapshot> left = interfaces();
   const auto way = std::ranges::find(left, route->interface, &verbs::InterfaceSnapshot::index);
@@ -164,7 +164,7 @@ Result<Route> FaultyNetworkView::route(const IpAddress& destination, const std::
 }
 
 Result<Mac> FaultyNetworkView::neighbour(std::uint32_t interface, const IpAddress& address) {
-  Result<Mac> mac = inner_->neighbour(interface, address);
+  Result<Mac> mac = inner_.neighbour(interface, address);
   if (!any_.load()) return mac;
   bool hit = false;
   {
@@ -175,6 +175,6 @@ Result<Mac> FaultyNetworkView::neighbour(std::uint32_t interface, const IpAddres
   return mac;
 }
 
-std::pair<std::uint16_t, std::uint16_t> FaultyNetworkView::local_port_range() { return inner_->local_port_range(); }
+std::pair<std::uint16_t, std::uint16_t> FaultyNetworkView::local_port_range() { return inner_.local_port_range(); }
 
 }  // namespace hawser::addr

@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <map>
-#include <memory>
 #include <string>
 #include <string_view>
 
@@ -29,10 +28,10 @@ struct NetworkFault {
   bool operator==(const NetworkFault&) const = default;
 };
 
-// Thread-safe. A fault is in force from set() until clear().
+// Thread-safe. A fault is in force from set() until clear(). `inner` outlives it.
 class FaultyNetworkView final : public NetworkView {
  public:
-  explicit FaultyNetworkView(std::unique_ptr<NetworkView> inner);
+  explicit FaultyNetworkView(NetworkView& inner);
   ~FaultyNetworkView() override;
 
   void set(std::uint32_t number, const NetworkFault& fault);  // tells the observer what changed
@@ -48,11 +47,11 @@ class FaultyNetworkView final : public NetworkView {
                                     std::uint32_t interface) override;
   [[nodiscard]] Result<Mac> neighbour(std::uint32_t interface, const IpAddress& address) override;
   [[nodiscard]] std::pair<std::uint16_t, std::uint16_t> local_port_range() override;
-  [[nodiscard]] bool may_bind_privileged() override { return inner_->may_bind_privileged(); }
-  [[nodiscard]] bool bind_v6_only() override { return inner_->bind_v6_only(); }
+  [[nodiscard]] bool may_bind_privileged() override { return inner_.may_bind_privileged(); }
+  [[nodiscard]] bool bind_v6_only() override { return inner_.bind_v6_only(); }
   void set_observer(Observer observer) override;
-  [[nodiscard]] int poll_fd() const override { return inner_->poll_fd(); }
-  void poll() override { inner_->poll(); }
+  [[nodiscard]] int poll_fd() const override { return inner_.poll_fd(); }
+  void poll() override { inner_.poll(); }
 
  private:
   struct Entry {
@@ -67,7 +66,7 @@ class FaultyNetworkView final : public NetworkView {
   void tell_neighbour(const IpAddress& address);
   void pass_on(NeighbourChange change);
 
-  const std::unique_ptr<NetworkView> inner_;
+  NetworkView& inner_;
   std::function<void()> notify_;
   rt::Atomic<bool> any_{false};
   mutable rt::Mutex mutex_{rt::LockRank::net_faults};

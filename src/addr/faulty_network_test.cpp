@@ -29,7 +29,8 @@ struct FaultyNetwork : testing::Test {
     eth1.name = "eth1";
     eth1.addresses = {IpAddress::v4(0x0A010001)};
     sim->set_interfaces({eth0, eth1});
-    view = std::make_unique<FaultyNetworkView>(std::move(network));
+    below = std::move(network);
+    view = std::make_unique<FaultyNetworkView>(*below);
     view->set_observer({[this] { ++interface_changes; },
                         [this](const NeighbourChange& change) {
                           if (change.interface == 2) neighbour_changes.push_back(change.mac);
@@ -40,6 +41,7 @@ struct FaultyNetwork : testing::Test {
   }
 
   SimNetworkView* sim = nullptr;
+  std::unique_ptr<NetworkView> below;
   std::unique_ptr<FaultyNetworkView> view;
   int interface_changes = 0;
   std::vector<std::optional<Mac>> neighbour_changes;

@@ -11,6 +11,7 @@
 #include "agent/session.hpp"
 #include "agent/steering.hpp"
 #include "base/log.hpp"
+#include "cm/fault.hpp"
 #include "fabric/udp_posix.hpp"
 
 namespace hawser::agent {
@@ -119,7 +120,7 @@ class AgentClient final : public Client {
     if (!ledger) return fail(ledger.error());
     ledger_ = std::move(*ledger);
     socket_.set(std::move(welcome->socket));
-    auto fabric = fabric::with_faults_of_environment(std::make_unique<fabric::UdpFabric>(socket_.get()));
+    auto fabric = cm::with_faults_of_environment(std::make_unique<fabric::UdpFabric>(socket_.get()));
     if (!fabric) return fail(fabric.error());
     fabric_ = std::move(*fabric);
     add_chunk(welcome->chunk);
@@ -133,10 +134,12 @@ class AgentClient final : public Client {
   cm::Ledger& ledger() override { return *ledger_; }
   [[nodiscard]] std::uint64_t host_identity() const override { return host_identity_; }
   [[nodiscard]] std::uint32_t slot() const override { return slot_; }
-  void set_relay(std::function<void(const fabric::InDatagram&)> sink) override { sink_ = std::move(sink); }
+  void set_observer(Observer observer) override { observer_ = std::move(observer); }
   [[nodiscard]] int poll_fd() const override { return session_.poll_fd(); }
   void poll() override {
-    session_.read_events(sink_, [this](std::uint32_t chunk, bool stopped) { peers_.on_answer(chunk, stopped); });
+    session_.read_events([this](MessageReader& message) { on_event(message); });
+    const std::uint64_t agents = session_.agents();
+    if (std::exchange(agents_, agents) != agents && agents > 1 && observer_.agent_changed) observer_.agent_changed();
   }
   roce::PeerActivity activity(Qpn qpn) override {
     if (qpn_numbers_.owns(qpn.value)) return roce::PeerActivity::running;
@@ -150,11 +153,48 @@ class AgentClient final : public Client {
   void publish(const ProcessCounters& counters) override {
     if (socket_.is_ours()) ledger_->publish(to_block(counters));
   }
+  void report_fault(std::uint32_t number, std::uint64_t effects, const FaultTarget& target,
+                    std::string_view fault) override {
+    session_.notify(MessageType::fault_state, [&](MessageWriter& m) {
+      m.put(number).put(effects).put(target.pid).text(target.program).long_text(fault);
+    });
+  }
 
  private:
   void add_chunk(std::uint32_t chunk) {
     qpn_numbers_.add_chunk(chunk);
     comm_id_numbers_.add_chunk(chunk);
+  }
+
+  void on_event(MessageReader& message) {
+    switch (message.type()) {
+      case MessageType::relay: {
+        const fabric::InDatagram datagram = message.datagram();
+        if (message.complete() && observer_.relayed) observer_.relayed(datagram);
+        return;
+      }
+      case MessageType::set_fault: {
+        const auto number = message.get<std::uint32_t>();
+        FaultTarget target;
+        target.pid = message.get<std::int32_t>();
+        target.program = message.text();
+        const std::string fault = message.long_text();
+        if (message.complete() && observer_.set_fault) observer_.set_fault(number, target, fault);
+        return;
+      }
+      case MessageType::clear_fault: {
+        const auto number = message.get<std::uint32_t>();
+        if (message.complete() && observer_.clear_fault) observer_.clear_fault(number);
+        return;
+      }
+      case MessageType::peer_state: {
+        const auto chunk = message.get<std::uint32_t>();
+        const bool stopped = message.get<std::uint8_t>() != 0;
+        if (message.complete()) peers_.on_answer(chunk, stopped);
+        return;
+      }
+      default: return;
+    }
   }
 
   Status lease_chunk() {
@@ -173,7 +213,8 @@ class AgentClient final : public Client {
   std::unique_ptr<fabric::Fabric> fabric_;
   std::uint32_t slot_ = 0;
   std::uint64_t host_identity_ = 0;
-  std::function<void(const fabric::InDatagram&)> sink_;
+  Observer observer_;
+  std::uint64_t agents_ = 1;
   IdSpace qpn_numbers_{world_, qpn_chunk_bits, [this] { return lease_chunk(); }};
   IdSpace comm_id_numbers_{world_, comm_id_chunk_bits, [this] { return lease_chunk(); }};
   LeasedQpns leased_qpns_{qpn_numbers_};

@@ -98,10 +98,12 @@ cma::PortRequest port_at(const char* address, std::uint16_t port) {
 // The next request that the agent relays comes from localhost.
 bool takes_relayed_request(Client& client) {
   bool taken = false;
-  client.set_relay([&taken](const fabric::InDatagram& datagram) {
+  Client::Observer observer;
+  observer.relayed = [&taken](const fabric::InDatagram& datagram) {
     const auto packet = roce::decode(datagram);
     taken = packet && datagram.source == localhost;
-  });
+  };
+  client.set_observer(std::move(observer));
   if (!readable(client.poll_fd())) return false;
   client.poll();
   return taken;

@@ -45,6 +45,9 @@ constexpr std::array counter_fields{
     Field{"cm", "SIDR_REQs sent", [](const ProcessCounters& c) { return c.cm.sidr_req_sent; }},
     Field{"cm", "SIDR_REQs received", [](const ProcessCounters& c) { return c.cm.sidr_req_received; }},
     Field{"cm", "SIDR_REQ retransmissions", [](const ProcessCounters& c) { return c.cm.sidr_req_retransmitted; }},
+    Field{"faults", "dropped", [](const ProcessCounters& c) { return c.faults.dropped; }},
+    Field{"faults", "delayed", [](const ProcessCounters& c) { return c.faults.delayed; }},
+    Field{"faults", "duplicated", [](const ProcessCounters& c) { return c.faults.duplicated; }},
 };
 static_assert(counter_fields.size() <= ledger_counters_max);
 

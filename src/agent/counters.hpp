@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "cm/faulty_sender.hpp"
 #include "cm/manager.hpp"
 #include "fabric/fabric.hpp"
 #include "verbs/data_path.hpp"
@@ -18,6 +19,7 @@ struct ProcessCounters {
   fabric::Counters fabric;
   verbs::DataPathCounters packets;
   cm::Counters cm;
+  cm::FaultCounters faults{};
 };
 
 struct NamedCount {

@@ -319,6 +319,7 @@ void Daemon::bury(std::uint32_t slot) {
     sessions_.erase(session);
   }
   ports_.release_all(slot);
+  faults_.on_end(slot);
   connections_.remove(slot);
   LeaseTable& leases = group_->leases();
   leases.mark_dead(slot);

@@ -16,6 +16,7 @@
 #include "agent/connection_index.hpp"
 #include "agent/counters.hpp"
 #include "agent/doorman.hpp"
+#include "agent/fault_board.hpp"
 #include "agent/ledger_memory.hpp"
 #include "agent/port_registry.hpp"
 #include "agent/process_activity.hpp"
@@ -90,6 +91,14 @@ class Daemon {
   void send(Session& session, const MessageWriter& message, std::span<const int> descriptors = {});
   void flush(Session& session);
 
+  // Faults (daemon_faults.cpp).
+  void on_fault_set(Session& session, MessageReader& reader);
+  void on_fault_clear(Session& session, MessageReader& reader);
+  void on_fault_query(Session& session, MessageReader& reader);
+  void on_fault_state(Session& session, MessageReader& reader);
+  bool tell_fault(const Process& process, std::uint32_t number, const FaultBoard::Fault& fault);
+  void tell_faults(const Process& process);
+
   // Slots and processes.
   [[nodiscard]] Result<std::uint32_t> new_slot(const Peer& peer, const std::string& program);
   void watch(Process& process, Descriptor pidfd);
@@ -124,6 +133,7 @@ class Daemon {
   std::map<std::uint32_t, std::unique_ptr<fabric::UdpFabric>> graves_;  // sockets of dead slots
   std::map<std::uint32_t, Process> processes_;
   std::map<std::uint64_t, Session> sessions_;
+  FaultBoard faults_;
   std::uint64_t next_session_ = 1;
   rt::Time adopting_until_ = rt::time_never;   // waiting for somebody who has the flight
   rt::Time restoring_until_ = rt::time_never;  // waiting for processes to say what they have

@@ -67,20 +67,26 @@ void Daemon::on_message(Session& session, std::span<std::byte> message, std::vec
     if (version && *version != protocol_version) reply(session, 0, EPROTO);
     return end_session(session.id);
   }
-  const bool introduces = reader->type() == MessageType::hello || reader->type() == MessageType::query;
+  const MessageType type = reader->type();
+  const bool introduces = type == MessageType::hello || type == MessageType::query || type == MessageType::fault_set ||
+                          type == MessageType::fault_clear || type == MessageType::fault_query;
   if (introduces && (!group_ || restoring_)) {
     if (!group_ && adopting_until_ == rt::Time()) return reply(session, reader->sequence(), EADDRINUSE, why_not_);
     session.first.assign(message.begin(), message.end());
     return hold(session);
   }
-  switch (reader->type()) {
+  switch (type) {
     case MessageType::hello: return on_hello(session, *reader);
     case MessageType::resume: return on_resume(session, *reader, descriptors);
     case MessageType::query: return on_query(session, *reader);
+    case MessageType::fault_set: return on_fault_set(session, *reader);
+    case MessageType::fault_clear: return on_fault_clear(session, *reader);
+    case MessageType::fault_query: return on_fault_query(session, *reader);
     default: break;
   }
   if (session.slot == 0) return end_session(session.id);  // everything else is for those who have introduced themselves
-  switch (reader->type()) {
+  switch (type) {
+    case MessageType::fault_state: return on_fault_state(session, *reader);
     case MessageType::resumed: return on_resumed(session, *reader);
     case MessageType::restore: return on_restore(session, *reader);
     case MessageType::lease_chunk: return on_lease_chunk(session, *reader);
@@ -109,6 +115,7 @@ void Daemon::on_hello(Session& session, MessageReader& reader) {
   if (auto pidfd = pidfd_of_peer(session.channel.get())) watch(process, std::move(*pidfd));
   auto event = open_event_channel(process);
   if (!event) return end_session(session.id);
+  tell_faults(process);  // before it is welcome: they hold from its first message on
   MessageWriter welcome(MessageType::reply, reader.sequence());
   welcome.put<std::int32_t>(0).put(*slot).put(host_identity()).put(group_->leases().chunks_of(*slot).front());
   std::array<int, welcome_descriptors> descriptors{};

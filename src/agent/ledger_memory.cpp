@@ -17,6 +17,20 @@ struct LedgerMemory::Page {
   cm::LedgerRecord records[ledger_records_max];
 };
 
+namespace {
+
+// A record that is never not being written is read as it is.
+void read_record(const cm::LedgerRecord& record, cm::LedgerRecord& out) {
+  for (int attempt = 0; attempt < 100; ++attempt) {
+    const std::uint32_t before = __atomic_load_n(&record.sequence, __ATOMIC_ACQUIRE);
+    std::memcpy(&out, &record, sizeof out);
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    if (before % 2 == 0 && __atomic_load_n(&record.sequence, __ATOMIC_RELAXED) == before) return;
+  }
+}
+
+}  // namespace
+
 Result<Descriptor> create_ledger() {
   Descriptor memory(memfd_create("hawser-ledger", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!memory || ftruncate(memory.get(), sizeof(LedgerMemory::Page)) != 0) {
@@ -59,11 +73,12 @@ cm::LedgerRecord* LedgerMemory::allocate() {
     __atomic_store_n(&page_->used, used_, __ATOMIC_RELEASE);
   }
   cm::LedgerRecord* record = &page_->records[index];
-  cm::update(record, [](cm::LedgerRecord& r) {
+  cm::update(record, [index](cm::LedgerRecord& r) {
     const std::uint32_t sequence = r.sequence;
     r = {};
     r.sequence = sequence;
     r.in_use = 1;
+    r.number = index;
   });
   return record;
 }
@@ -74,6 +89,17 @@ void LedgerMemory::release(cm::LedgerRecord* record) {
   cm::update(record, [](cm::LedgerRecord& r) { r.in_use = 0; });
   rt::Lock lock(mutex_);
   free_.insert(static_cast<std::uint32_t>(record - page_->records));
+}
+
+std::optional<cm::LedgerRecord> LedgerMemory::find(const std::function<bool(const cm::LedgerRecord&)>& is_it) const {
+  if (owner_ != getpid()) return std::nullopt;
+  const std::uint32_t used = __atomic_load_n(&page_->used, __ATOMIC_ACQUIRE);
+  cm::LedgerRecord record{};
+  for (std::uint32_t i = 0; i < used; ++i) {
+    read_record(page_->records[i], record);
+    if (record.in_use != 0 && is_it(record)) return record;
+  }
+  return std::nullopt;
 }
 
 // Each counter is whole; they are not all of one moment.
@@ -109,13 +135,7 @@ std::uint32_t LedgerView::sequence(std::uint32_t index) const {
 }
 
 bool LedgerView::read(std::uint32_t index, cm::LedgerRecord& out) const {
-  const cm::LedgerRecord& record = page_->records[index];
-  for (int attempt = 0; attempt < 100; ++attempt) {
-    const std::uint32_t before = __atomic_load_n(&record.sequence, __ATOMIC_ACQUIRE);
-    std::memcpy(&out, &record, sizeof out);
-    __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    if (before % 2 == 0 && __atomic_load_n(&record.sequence, __ATOMIC_RELAXED) == before) break;
-  }
+  read_record(page_->records[index], out);
   return out.in_use != 0;
 }
 

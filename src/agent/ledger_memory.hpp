@@ -28,6 +28,8 @@ class LedgerMemory final : public cm::Ledger {
   ~LedgerMemory() override;
   cm::LedgerRecord* allocate() override;
   void release(cm::LedgerRecord* record) override;
+  [[nodiscard]] std::optional<cm::LedgerRecord> find(
+      const std::function<bool(const cm::LedgerRecord&)>& is_it) const override;
   // Shows them to the agent, which reads them when somebody asks, be this process stopped.
   void publish(const CounterBlock& counters);
 

@@ -19,7 +19,7 @@
 
 namespace hawser::agent {
 
-inline constexpr std::uint16_t protocol_version = 4;
+inline constexpr std::uint16_t protocol_version = 5;
 inline constexpr std::size_t message_bytes_max = 8192;  // the largest datagram and its addresses fit
 inline constexpr std::size_t message_descriptors_max = 32;
 inline constexpr std::size_t program_bytes_max = 64;
@@ -40,7 +40,11 @@ enum class MessageType : std::uint16_t {
   goodbye = 11,          // no reply
   query = 12,            // → report_process…, report_counters…, report_id…, report_end
   restore = 13,          // between resume and resumed: (handle, listening, PortRequest)…; no reply
-  ask_peer = 14,         // on the event channel: chunk → peer_state there
+  fault_set = 14,        // pid (0: any), program ("": any), fault → number, processes that have it now
+  fault_clear = 15,      // number (0: all) → how many there were
+  fault_query = 16,      // → report_fault…, report_end
+  fault_state = 17,      // of a process: number, effects so far, pid and program (as set), fault; no reply
+  ask_peer = 18,         // on the event channel: chunk → peer_state there
   // Of the agent.
   reply = 100,            // errno (0: success), then what the request says
   relay = 101,            // on the event channel: a datagram with its original addresses
@@ -48,7 +52,10 @@ enum class MessageType : std::uint16_t {
   report_id = 103,        // pid, program, LedgerRecord
   report_end = 104,       // pid of the agent
   report_counters = 105,  // pid (the agent's own too), then group, name, value of each
-  peer_state = 106,       // on the event channel: chunk, whether its process is stopped
+  set_fault = 106,        // on the event channel: number, pid, program, fault
+  clear_fault = 107,      // on the event channel: number
+  report_fault = 108,     // number, pid, program, processes that have it, effects, fault
+  peer_state = 109,       // on the event channel: chunk, whether its process is stopped
 };
 
 // Which descriptor is which in the answer to hello.

@@ -209,7 +209,7 @@ Session::Binding Session::forget(std::uint64_t handle) {
   return node.empty() ? Binding() : node.mapped();
 }
 
-void Session::read_events(const RelaySink& relayed, const PeerSink& peer) {
+void Session::read_events(const std::function<void(MessageReader&)>& sink) {
   std::array<std::byte, message_bytes_max> buffer;
   for (int budget = 64; budget > 0; --budget) {
     rt::UniqueLock lock(event_mutex_);
@@ -219,16 +219,7 @@ void Session::read_events(const RelaySink& relayed, const PeerSink& peer) {
     lock.unlock();
     if (!received && errno_of(received) == EAGAIN) return;
     if (!received || received->bytes.empty()) return on_event_channel_lost(generation);
-    auto reader = MessageReader::open(received->bytes);
-    if (!reader) continue;
-    if (reader->type() == MessageType::relay) {
-      const fabric::InDatagram datagram = reader->datagram();
-      if (reader->complete() && relayed) relayed(datagram);
-    } else if (reader->type() == MessageType::peer_state) {
-      const auto chunk = reader->get<std::uint32_t>();
-      const bool stopped = reader->get<std::uint8_t>() != 0;
-      if (reader->complete() && peer) peer(chunk, stopped);
-    }
+    if (auto reader = MessageReader::open(received->bytes)) sink(*reader);
   }
 }
 

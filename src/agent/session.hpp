@@ -61,10 +61,14 @@ class Session {
 
   // Readable when read_event() has something to do; the same descriptor (and description) for ever.
   [[nodiscard]] int poll_fd() const { return poll_.get(); }
-  // Takes what the agent has sent unasked; follows it into a succession. One thread at a time.
-  using RelaySink = std::function<void(const fabric::InDatagram&)>;
-  using PeerSink = std::function<void(std::uint32_t chunk, bool stopped)>;
-  void read_events(const RelaySink& relayed, const PeerSink& peer) HW_EXCLUDES(mutex_, event_mutex_);
+  // Takes what the agent has sent unasked; follows it into a succession. One thread at a time. The reader stands at the
+  // first field.
+  void read_events(const std::function<void(MessageReader&)>& sink) HW_EXCLUDES(mutex_, event_mutex_);
+  // How many agents there have been.
+  [[nodiscard]] std::uint64_t agents() const HW_EXCLUDES(event_mutex_) {
+    rt::Lock lock(event_mutex_);
+    return event_generation_;
+  }
   // Whether the process of a chunk runs: read_events() brings the answer. Never blocks; not asked while there is no
   // agent, or it does not read.
   void ask_peer(std::uint32_t chunk) HW_EXCLUDES(event_mutex_);

@@ -49,6 +49,8 @@ int main(int argc, char** argv) {
   devices_command->add_flag("--json", json, "for programs");
   devices_command->callback([&] { exit_status = show_devices(verbose, json); });
 
+  add_fault_command(app, exit_status);
+
   std::string capture;
   CLI::App* check_command = app.add_subcommand("check-capture", "Verify the ICRC of every RoCEv2 packet of a capture");
   check_command->add_option("FILE", capture, "as tcpdump or Wireshark write it (pcap, pcapng)")->required();

@@ -16,7 +16,7 @@ namespace {
 
 struct Row {
   std::string state, port_space, source, destination, interface, program;
-  std::uint32_t qpn, remote_qpn;
+  std::uint32_t number, qpn, remote_qpn;
 };
 
 std::string port_space_name(std::uint16_t number) {
@@ -54,6 +54,7 @@ Row row_of(const agent::IdInfo& id, const InterfaceName& interface_name) {
           .destination = address_text(record.destination_family, record.destination, record.destination_port),
           .interface = record.device_interface == 0 ? "" : interface_name(record.device_interface),
           .program = id.program,
+          .number = record.number,
           .qpn = record.local_qpn,
           .remote_qpn = record.remote_qpn};
 }
@@ -75,10 +76,11 @@ std::string or_dash(const std::string& text) { return text.empty() ? "-" : text;
 }  // namespace
 
 std::string ids_table(const agent::HostReport& report, const InterfaceName& interface_name) {
-  Table table({"STATE", "SPACE", "SOURCE", "DESTINATION", "INTERFACE", "QPN", "PID", "PROGRAM"});
+  Table table({"STATE", "SPACE", "SOURCE", "DESTINATION", "INTERFACE", "QPN", "PID", "ID", "PROGRAM"});
   for (const auto& [pid, row] : rows_of(report, interface_name)) {
     table.add({row.state, row.port_space, row.source, row.destination, or_dash(row.interface),
-               row.qpn == 0 ? "-" : fmt::format("{:#08x}", row.qpn), std::to_string(pid), row.program});
+               row.qpn == 0 ? "-" : fmt::format("{:#08x}", row.qpn), std::to_string(pid), std::to_string(row.number),
+               row.program});
   }
   return table.text();
 }
@@ -94,6 +96,7 @@ std::string ids_json(const agent::HostReport& report, const InterfaceName& inter
                    {"qpn", row.qpn},
                    {"remote_qpn", row.remote_qpn},
                    {"pid", pid},
+                   {"number", row.number},
                    {"program", row.program}});
   }
   // A program may call itself anything, also what is not UTF-8.

@@ -24,7 +24,7 @@ agent::IdInfo id(int pid, std::string program, std::uint8_t state, const char* s
 std::string interface_name(std::uint32_t index) { return index == 2 ? "eth0" : ""; }
 
 TEST(IdsTable, HeadingsAloneWhenThereIsNothing) {
-  EXPECT_EQ(ids_table({}, interface_name), "STATE  SPACE  SOURCE  DESTINATION  INTERFACE  QPN  PID  PROGRAM\n");
+  EXPECT_EQ(ids_table({}, interface_name), "STATE  SPACE  SOURCE  DESTINATION  INTERFACE  QPN  PID  ID  PROGRAM\n");
 }
 
 TEST(IdsTable, ColumnsLineUpAndProcessesStayTogether) {
@@ -32,10 +32,11 @@ TEST(IdsTable, ColumnsLineUpAndProcessesStayTogether) {
   report.ids = {id(70, "rping", 5, "10.0.0.1", 33000), id(8, "tgtd", 8, "fd00::1", 7471)};
   report.ids[0].record.device_interface = 2;
   report.ids[0].record.local_qpn = 0x12345;
+  report.ids[0].record.number = 3;
   EXPECT_EQ(ids_table(report, interface_name),
-            "STATE    SPACE  SOURCE          DESTINATION  INTERFACE  QPN       PID  PROGRAM\n"
-            "LISTEN   TCP    [fd00::1]:7471  -            -          -         8    tgtd\n"
-            "CONNECT  TCP    10.0.0.1:33000  -            eth0       0x012345  70   rping\n");
+            "STATE    SPACE  SOURCE          DESTINATION  INTERFACE  QPN       PID  ID  PROGRAM\n"
+            "LISTEN   TCP    [fd00::1]:7471  -            -          -         8    0   tgtd\n"
+            "CONNECT  TCP    10.0.0.1:33000  -            eth0       0x012345  70   3   rping\n");
 }
 
 TEST(IdsTable, NumbersThatNobodyKnowsAreShownAsNumbers) {

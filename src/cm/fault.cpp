@@ -225,4 +225,11 @@ Result<FaultPlans> plans_of_environment() {
   return parse_plans(text == nullptr ? "" : text);
 }
 
+Result<std::unique_ptr<fabric::Fabric>> with_faults_of_environment(std::unique_ptr<fabric::Fabric> below) {
+  const auto plans = plans_of_environment();
+  if (!plans) return fail(plans.error());
+  if (!plans->datagrams) return below;
+  return std::make_unique<fabric::FaultyFabric>(std::move(below), *plans->datagrams);
+}
+
 }  // namespace hawser::cm

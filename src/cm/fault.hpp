@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <expected>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -58,5 +59,7 @@ struct FaultPlans {
 };
 [[nodiscard]] Result<FaultPlans> parse_plans(std::string_view text);
 [[nodiscard]] Result<FaultPlans> plans_of_environment();
+// `below`, or around it what loses and duplicates datagrams as the environment asks.
+[[nodiscard]] Result<std::unique_ptr<fabric::Fabric>> with_faults_of_environment(std::unique_ptr<fabric::Fabric> below);
 
 }  // namespace hawser::cm

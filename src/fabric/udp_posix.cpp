@@ -14,7 +14,6 @@
 #include "base/assert.hpp"
 #include "base/log.hpp"
 #include "base/types.hpp"
-#include "fabric/faults.hpp"
 
 // Kernel interface numbers that the libc headers of Debian 12 keep in linux/ headers which clash with netinet/in.h.
 // [spec 5.1.5]
@@ -407,14 +406,6 @@ Counters UdpFabric::counters() const {
   counters.received = received_.load(std::memory_order_relaxed);
   counters.truncated = truncated_.load(std::memory_order_relaxed);
   return counters;
-}
-
-Result<std::unique_ptr<Fabric>> with_faults_of_environment(std::unique_ptr<Fabric> inner) {
-  const char* text = std::getenv("HAWSER_FAULT");
-  if (text == nullptr || *text == '\0') return inner;
-  auto plan = FaultPlan::parse(text);
-  if (!plan) return fail(plan.error());
-  return std::make_unique<FaultyFabric>(std::move(inner), std::move(*plan));
 }
 
 }  // namespace hawser::fabric

@@ -53,7 +53,4 @@ class UdpFabric final : public Fabric {
   std::atomic<std::uint64_t> sent_{0}, send_failed_{0}, received_{0}, truncated_{0};
 };
 
-// `inner` behind the faults that the environment asks for (HAWSER_FAULT, the format of FaultPlan::parse), or as it is.
-[[nodiscard]] Result<std::unique_ptr<Fabric>> with_faults_of_environment(std::unique_ptr<Fabric> inner);
-
 }  // namespace hawser::fabric

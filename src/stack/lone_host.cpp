@@ -6,6 +6,7 @@
 #include "addr/netlink_posix.hpp"
 #include "agent/port_holder.hpp"
 #include "base/log.hpp"
+#include "cm/fault.hpp"
 #include "cma/port_table.hpp"
 #include "fabric/udp_posix.hpp"
 #include "stack/host.hpp"
@@ -137,7 +138,7 @@ Result<std::unique_ptr<Host>> lone_host(const LoneHostOptions& options) {
     return fail(descriptor.error());
   }
   auto socket = std::make_unique<Socket>(*descriptor);
-  auto fabric = fabric::with_faults_of_environment(std::make_unique<fabric::UdpFabric>(socket->fd()));
+  auto fabric = cm::with_faults_of_environment(std::make_unique<fabric::UdpFabric>(socket->fd()));
   if (!fabric) return fail(fabric.error());
   auto faulty = std::make_unique<fabric::FaultyFabric>(std::move(*fabric), options.faults);
   return std::make_unique<LoneHost>(std::move(network), std::move(socket), std::move(faulty));

@@ -16,7 +16,9 @@ namespace hawser::stack {
 // Thread-safe.
 class MadSender final : public cm::MadSender {
  public:
-  MadSender(verbs::Gsi& gsi, rt::Dispatcher& dispatcher) : gsi_(gsi), dispatcher_(dispatcher) {}
+  // `hears_reports`: false on a simulated network, which has no ICMP.
+  MadSender(verbs::Gsi& gsi, rt::Dispatcher& dispatcher, bool hears_reports)
+      : gsi_(gsi), dispatcher_(dispatcher), failed_(!hears_reports) {}
   ~MadSender() override { dispatcher_.cancel_sync(wake_); }
 
   Status send(const verbs::MadAddress& to, const verbs::Mad& mad) override;
@@ -34,7 +36,7 @@ class MadSender final : public cm::MadSender {
   rt::Work wake_{[] {}};  // whoever sleeps must look at the new descriptor too
   rt::Mutex opening_{rt::LockRank::fabric};
   std::unique_ptr<fabric::ReportingSocket> socket_ HW_GUARDED_BY(opening_);
-  bool failed_ HW_GUARDED_BY(opening_) = false;
+  bool failed_ HW_GUARDED_BY(opening_);
   std::atomic<fabric::ReportingSocket*> opened_{nullptr};
 };
 

@@ -18,51 +18,68 @@ namespace hawser::stack {
 struct Stack::Impl {
   Impl(std::unique_ptr<Host> on, cma::RequestTiming timing)
       : host(std::move(on)),
+        network(host->network()),
         dispatcher(host->world()),
         devices(host->identity()),
         data_path(host->world(), host->fabric(), devices, host->qpns(), roce::RcLimits{}),
-        resolver(dispatcher, host->network()),
-        mad_sender(data_path.gsi(), dispatcher),
-        connections(dispatcher, mad_sender, host->comm_ids()),
-        manager({dispatcher, host->network(), resolver, devices, connections, host->ports(), host->ledger(),
+        resolver(dispatcher, network),
+        mad_sender(data_path.gsi(), dispatcher, !host->world().is_simulated()),
+        faulty_sender(dispatcher, mad_sender, host->ledger()),
+        connections(dispatcher, faulty_sender, host->comm_ids()),
+        manager({dispatcher, network, resolver, devices, connections, host->ports(), host->ledger(),
                  data_path.multicast_groups(), timing}),
-        engine({host->world(), dispatcher, data_path, host->fabric(), &host->network(), host->agent(),
-                [this] { publish(); }, [this] { return mad_sender.report_fd(); },
-                [this] { mad_sender.read_reports(connections); }, host->simulate()}) {
-    devices.apply(host->network().interfaces());
-    host->network().set_observer({[this] { devices.apply(host->network().interfaces()); },
-                                  [this](const addr::NeighbourChange& change) {
-                                    resolver.on_neighbour(change);
-                                    manager.on_neighbour(change);
-                                  }});
+        faults({dispatcher, network, faulty_sender, connections}),
+        engine({host->world(), dispatcher, data_path, host->fabric(), &network, host->agent(), [this] { publish(); },
+                [this] { return mad_sender.report_fd(); }, [this] { mad_sender.read_reports(connections); },
+                host->simulate()}) {
+    network.set_observer({[this] { devices.apply(network.interfaces()); },
+                          [this](const addr::NeighbourChange& change) {
+                            resolver.on_neighbour(change);
+                            manager.on_neighbour(change);
+                          }});
     data_path.gsi().set_receiver(
         [this](const verbs::DevicePtr& device, const verbs::MadAddress& from, const verbs::Mad& mad) {
           if (log::debug_enabled()) log::debug("from {}: {}", from.remote.text(), describe(mad));
           connections.on_mad(device, from, mad);
         });
     data_path.set_communication_established([this](Qpn qpn) { connections.on_communication_established(qpn); });
-    if (agent::Client* const agent = host->agent(); agent != nullptr) {
-      connections.set_peer_stopped([this, agent](const verbs::MadAddress& to, CommId peer) {
-        return devices.find_by_address(to.remote) != nullptr && agent->activity(peer) == roce::PeerActivity::stopped;
-      });
-      data_path.set_peer_activity([agent](Qpn qpn) { return agent->activity(qpn); });
-      agent->set_relay([this](const fabric::InDatagram& datagram) { data_path.deliver(datagram); });
-    }
+    if (agent::Client* const agent = host->agent()) follow(*agent);
+    devices.apply(network.interfaces());
+  }
+
+  // Datagrams that came another way, faults, and what the agent knows of the peers on this host.
+  void follow(agent::Client& agent) {
+    connections.set_peer_stopped([this, &agent](const verbs::MadAddress& to, CommId peer) {
+      return devices.find_by_address(to.remote) != nullptr && agent.activity(peer) == roce::PeerActivity::stopped;
+    });
+    data_path.set_peer_activity([&agent](Qpn qpn) { return agent.activity(qpn); });
+    faults.follow(agent);
+    agent.set_observer({[this](const fabric::InDatagram& datagram) { data_path.deliver(datagram); },
+                        [this](std::uint32_t number, const agent::FaultTarget& target, std::string_view fault) {
+                          faults.set_for_agent(number, target, fault);
+                        },
+                        [this](std::uint32_t number) { faults.clear_for_agent(number); },
+                        [this] { faults.tell_agent_again(); }});
+    agent.poll();  // faults that hold from the beginning
   }
 
   void publish() {
     if (host->agent() == nullptr) return;
-    host->agent()->publish({host->fabric().counters(), data_path.counters(), connections.counters()});
+    host->agent()->publish(
+        {host->fabric().counters(), data_path.counters(), connections.counters(), faulty_sender.counters()});
   }
 
   std::unique_ptr<Host> host;
+  addr::FaultyNetworkView network;
   rt::Dispatcher dispatcher;
   verbs::DeviceTable devices;
   verbs::DataPath data_path;
   addr::Resolver resolver;
   MadSender mad_sender;
+  cm::FaultySender faulty_sender;
   cm::Manager connections;
   cma::Manager manager;
+  Faults faults;
   Engine engine;
   Sleeper interruption;
 };
@@ -81,7 +98,11 @@ Result<std::unique_ptr<Stack>> Stack::create(std::unique_ptr<Host> host) {
   const Result<cma::RequestTiming> timing =
       host->world().is_simulated() ? cma::RequestTiming{} : request_timing(process_environment());
   if (!timing) return fail(timing.error());
-  return std::unique_ptr<Stack>(new Stack(std::make_unique<Impl>(std::move(host), *timing)));
+  const Result<cm::FaultPlans> plans = host->world().is_simulated() ? cm::FaultPlans{} : cm::plans_of_environment();
+  if (!plans) return fail(plans.error());
+  std::unique_ptr<Stack> stack(new Stack(std::make_unique<Impl>(std::move(host), *timing)));
+  for (const cm::Fault& fault : plans->faults) stack->faults().set(fault);
+  return stack;
 }
 
 bool Stack::poll() { return impl_->engine.poll(); }
@@ -106,6 +127,7 @@ cm::Manager& Stack::cm() { return impl_->connections; }
 cma::Manager& Stack::cma() { return impl_->manager; }
 cm::Ledger& Stack::ledger() { return impl_->host->ledger(); }
 Engine& Stack::engine() { return impl_->engine; }
+Faults& Stack::faults() { return impl_->faults; }
 Host& Stack::host() { return *impl_->host; }
 
 namespace {

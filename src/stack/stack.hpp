@@ -8,6 +8,7 @@
 #include "cma/manager.hpp"
 #include "runtime/dispatcher.hpp"
 #include "stack/engine.hpp"
+#include "stack/faults.hpp"
 #include "stack/host.hpp"
 #include "verbs/data_path.hpp"
 #include "verbs/device.hpp"
@@ -39,6 +40,7 @@ class Stack {
   [[nodiscard]] cma::Manager& cma();
   [[nodiscard]] cm::Ledger& ledger();
   [[nodiscard]] Engine& engine();
+  [[nodiscard]] Faults& faults();
   [[nodiscard]] Host& host();
 
  private:

@@ -270,6 +270,16 @@ class Host:
         assert process.status() == 0, process.describe()
         return json.loads(process.output)
 
+    def fault(self, *arguments):
+        """`hawser fault …`, done."""
+        process = self.hawser("fault", *arguments)
+        self.processes.remove(process)
+        return process.succeeds()
+
+    def faults(self):
+        """{fault: how often it has had an effect}, as `hawser fault list` shows them."""
+        return {f["fault"]: f["effects"] for f in json.loads(self.fault("list", "--json"))["faults"]}
+
     def listening(self, server, port):
         """Waits until `server` listens on `port`."""
         def look():

@@ -158,6 +158,12 @@ def test_request_to_a_host_without_a_stack_is_sent_again_until_there_is_one(host
     listener.line("^EVENT RDMA_CM_EVENT_ESTABLISHED 0$")
 
 
+def test_host_that_stays_without_a_stack_is_unreachable(hosts):
+    # After the last retry; here two, a quarter of a second after one another.
+    impatient = {"HAWSER_CM_RESPONSE_TIMEOUT": "16", "HAWSER_CM_RETRIES": "2"}
+    hosts[1].run("cm_connect", IPV4, PORT, env=impatient).line("^EVENT RDMA_CM_EVENT_UNREACHABLE -110$")
+
+
 # -- ends that die
 
 def test_client_killed_before_accept(hosts, listener):
