@@ -32,8 +32,9 @@ Status accept_with(Subject& s, std::size_t private_data_bytes) {
   return s.with_handler_lock([&](Id& id) { return id.accept(&param); });
 }
 
-Status status_of(const Result<cm::QpAttributes>& attributes) {
-  if (!attributes) return fail(attributes.error());
+template <class Value>
+Status status_of(const Result<Value>& result) {
+  if (!result) return fail(result.error());
   return {};
 }
 
@@ -59,6 +60,7 @@ constexpr Call calls[] = {
     {"set_path", [](Subject& s) { return s->set_path({}); }},
     {"connect", [](Subject& s) { return connect_with(s, 0); }},
     {"connect.too_long", [](Subject& s) { return connect_with(s, 57); }},
+    {"connect.too_long_for_ud", [](Subject& s) { return connect_with(s, 181); }},
     {"connect.no_network", [](Subject& s) { return s.host.send_error = ENETUNREACH, connect_with(s, 0); }},
     {"connect_locked",
      [](Subject& s) { return s.with_handler_lock([](Id& id) { return id.connect_locked(with_qp(0x100)); }); }},
@@ -72,6 +74,8 @@ constexpr Call calls[] = {
     {"disconnect", [](Subject& s) { return s->disconnect(); }},
     {"disconnect.no_network", [](Subject& s) { return s.host.send_error = ENETUNREACH, s->disconnect(); }},
     {"notify", [](Subject& s) { return s->notify_established(); }},
+    {"join_multicast",
+     [](Subject& s) { return status_of(s->join_multicast(address("239.1.1.1"), JoinAs::full_member, nullptr)); }},
     {"set_reuseaddr.1", [](Subject& s) { return s->set_reuse_address(true); }},
     {"set_reuseaddr.0", [](Subject& s) { return s->set_reuse_address(false); }},
     {"set_afonly.1", [](Subject& s) { return s->set_af_only(true); }},
@@ -105,6 +109,18 @@ constexpr Happening happenings[] = {
     {"time_2500ms", [](Subject& s) { s.world.pass(2500ms); }},
     {"time_300s", [](Subject& s) { s.world.pass(300s); }},
     {"req", [](Subject& s) { s.peer_sends(s.req()); }},
+    {"req_for_ud", [](Subject& s) { s.peer_sends(s.req(PortSpace::udp)); }},
+    {"sidr_req", [](Subject& s) { s.peer_sends(s.sidr_req()); }},
+    {"sidr_req_for_rc", [](Subject& s) { s.peer_sends(s.sidr_req(PortSpace::tcp)); }},
+    {"sidr_rep", [](Subject& s) { s.peer_sends(s.sidr_rep(cm::SidrStatus::success)); }},
+    {"sidr_rep_refused", [](Subject& s) { s.peer_sends(s.sidr_rep(cm::SidrStatus::unsupported)); }},
+    {"sidr_rep_no_key", [](Subject& s) { s.peer_sends(s.sidr_rep(cm::SidrStatus::success, {})); }},
+    {"sidr_rep_chosen_key", [](Subject& s) { s.peer_sends(s.sidr_rep(cm::SidrStatus::success, QKey(7))); }},
+    {"sidr_rep_another_key",
+     [](Subject& s) {
+       static_cast<void>(s->qp_attributes(cm::QpTarget::init));  // from now on the id has the default key
+       s.peer_sends(s.sidr_rep(cm::SidrStatus::success, QKey(7)));
+     }},
     {"rep", [](Subject& s) { s.peer_sends(s.rep()); }},
     {"rtu", [](Subject& s) { s.peer_sends(s.message<cm::Rtu>()); }},
     {"notified", [](Subject& s) { static_cast<void>(s->notify_established()); }},
@@ -195,7 +211,7 @@ class TableWalk : public testing::Test {
     }
     SCOPED_TRACE(row.name + " in " + situation);
     const Outcome& pending = table_.pending.at(situation);
-    Subject s;
+    Subject s(is_datagram(situation));
     reach(s, situation);
     const Outcome got = row.is_call ? call(s, row, expected, pending) : happen(s, row);
     const Outcome& counts = expected.pending ? pending : expected.hawser.value_or(expected.specified);
@@ -242,7 +258,7 @@ TEST_F(TableWalk, EveryEventOvertakenByTheEndOfItsId) {
     if (row.is_call) continue;
     for (const std::string& situation : table_.situations) {
       SCOPED_TRACE(row.name + " in " + situation + ", destroyed");
-      Subject s;
+      Subject s(is_datagram(situation));
       reach(s, situation);
       named(happenings, row.name).provoke(s);
       s.program.seen.clear();  // time told some
@@ -264,7 +280,7 @@ TEST_F(TableWalk, EveryEventWhoseHandlerEndsItsId) {
       const Outcome& specified = expected.pending ? table_.pending.at(situation) : expected.specified;
       if (expected.open || specified.events.empty()) continue;
       SCOPED_TRACE(row.name + " in " + situation + ", refused");
-      Subject s;
+      Subject s(is_datagram(situation));
       reach(s, situation);
       const bool is_request = specified.events[0] == "CONNECT_REQUEST";
       const std::size_t ids = s.host.manager->live_ids();

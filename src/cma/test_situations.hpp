@@ -4,6 +4,7 @@
 
 #include "cm/messages.hpp"
 #include "cma/private_header.hpp"
+#include "cma/test_walk.hpp"
 #include "cma/test_world.hpp"
 
 namespace hawser::cma::walk {
@@ -17,7 +18,8 @@ struct Subject {
   static constexpr CommId their_id{0x0B000001};
   static constexpr Guid their_guid{0x0248570B00000001};
 
-  Subject() {
+  explicit Subject(bool datagram = false)
+      : space(datagram ? PortSpace::udp : PortSpace::tcp), type(datagram ? QpType::ud : QpType::rc) {
     world.lose = [this](const SentMad& mad) { return sent.push_back(cm::decode(mad.mad)->body), true; };
     eth0 = host.devices.find_by_address(ours.ip);
     // 10.0.0.9 is behind no route; port 7000 is taken on one address, and so on the wildcard.
@@ -67,10 +69,19 @@ struct Subject {
   }
   // The id's communication id: the last one that was given out.
   [[nodiscard]] CommId our_id() const { return CommId(has_connection ? host.ids.next - 1 : 0x01FFFFFF); }
-  [[nodiscard]] cm::Req req() const {
+  [[nodiscard]] static ServiceId service(PortSpace of) {
+    return ServiceId(std::uint64_t{std::to_underlying(of)} << 16 | port);
+  }
+  template <class Message>
+  void ask(Message& m) const {  // the program's part of a request
+    const auto header = with_private_header({.v4 = true, .source_port = 9, .source = theirs.ip, .destination = ours.ip},
+                                            bytes("hello"), m.private_data.size() - private_header_bytes);
+    cm::fill(m.private_data, *header);
+  }
+  [[nodiscard]] cm::Req req(PortSpace to = PortSpace::tcp) const {
     cm::Req m;
     m.local_comm_id = their_id;
-    m.service_id = ServiceId(0x01060000 | port);
+    m.service_id = service(to);
     m.local_ca_guid = their_guid;
     m.local_qpn = their_qpn;
     m.remote_cm_response_timeout = m.local_cm_response_timeout = 20;
@@ -80,9 +91,24 @@ struct Subject {
     m.primary.local_gid = theirs.ip;
     m.primary.remote_gid = ours.ip;
     m.primary.hop_limit = 64;
-    const auto header = with_private_header({.v4 = true, .source_port = 9, .source = theirs.ip, .destination = ours.ip},
-                                            bytes("hello"), req_user_data_bytes);
-    cm::fill(m.private_data, *header);
+    ask(m);
+    return m;
+  }
+  [[nodiscard]] cm::SidrReq sidr_req(PortSpace to = PortSpace::udp) const {
+    cm::SidrReq m;
+    m.request_id = their_id;
+    m.pkey = pkey_default;
+    m.service_id = service(to);
+    ask(m);
+    return m;
+  }
+  [[nodiscard]] cm::SidrRep sidr_rep(cm::SidrStatus status, QKey qkey = qkey_default) const {
+    cm::SidrRep m;
+    m.request_id = our_id();
+    m.status = static_cast<std::uint8_t>(status);
+    m.qpn = their_qpn;
+    m.service_id = service(PortSpace::udp);
+    m.qkey = qkey;
     return m;
   }
   [[nodiscard]] cm::Rep rep() const {
@@ -179,7 +205,11 @@ struct Subject {
   }
   void be_asked() {
     listen("10.0.0.1");
-    hears(req());
+    if (type == QpType::ud) {
+      hears(sidr_req());
+    } else {
+      hears(req());
+    }
     ASSERT_EQ(program.children.size(), 1U);
     is_child = has_connection = true;
     child = program.children[0];
@@ -199,8 +229,10 @@ struct Subject {
   std::vector<cm::Body> sent;  // outlives the host, which sends to its end
   TestWorld world;
   TestHost host{world, 1, {loopback(), ethernet(2, "eth0", {"10.0.0.1", "fd00::1"})}};
-  TestId neighbour{host};
-  TestId program{host};
+  const PortSpace space;
+  const QpType type;
+  TestId neighbour{host, space, type};
+  TestId program{host, space, type};
   verbs::DevicePtr eth0;
   const SocketAddress ours = address("10.0.0.1", port), theirs = address("10.0.0.2", port);
   const Id* child = nullptr;  // for comparison, also when it is gone
@@ -211,6 +243,7 @@ struct Subject {
 struct Situation {
   const char* name;
   void (*reach)(Subject& s);
+  [[nodiscard]] bool datagram() const { return is_datagram(name); }
 };
 
 inline constexpr Situation situations[] = {
@@ -245,6 +278,15 @@ inline constexpr Situation situations[] = {
      }},
     {"LISTEN/wildcard", [](Subject& s) { s.listen("0.0.0.0"); }},
     {"LISTEN/device", [](Subject& s) { s.listen("10.0.0.1"); }},
+    {"ADDR_BOUND/ud", [](Subject& s) { s.bind("10.0.0.1"); }},
+    {"ADDR_RESOLVED/ud", [](Subject& s) { s.resolve(); }},
+    {"ROUTE_RESOLVED/ud", [](Subject& s) { s.route(); }},
+    {"CONNECT/ud_req_sent", [](Subject& s) { s.connect(); }},
+    {"CONNECT/ud_answered", [](Subject& s) { s.connect(), s.hears(s.sidr_rep(cm::SidrStatus::success)); }},
+    {"CONNECT/ud_refused", [](Subject& s) { s.connect(), s.hears(s.sidr_rep(cm::SidrStatus::reject)); }},
+    {"CONNECT/ud_req_rcvd", [](Subject& s) { s.be_asked(); }},
+    {"CONNECT/ud_accepted", [](Subject& s) { s.answer(); }},
+    {"LISTEN/ud", [](Subject& s) { s.listen("0.0.0.0"); }},
     {"DEVICE_REMOVAL/bound", [](Subject& s) { s.bind("10.0.0.1"), s.remove_device(); }},
     {"DEVICE_REMOVAL/listening", [](Subject& s) { s.listen("10.0.0.1"), s.remove_device(); }},
     {"DEVICE_REMOVAL/established", [](Subject& s) { s.establish(), s.remove_device(); }},

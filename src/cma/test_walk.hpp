@@ -61,6 +61,8 @@ inline std::vector<std::string> split(const std::string& text, const std::string
   }
 }
 
+// "UD" selects the situations of a datagram id, whose names say so.
+inline bool is_datagram(const std::string& situation) { return situation.find("/ud") != std::string::npos; }
 inline std::string state_of(const std::string& situation) { return situation.substr(0, situation.find('/')); }
 
 inline Outcome parse_outcome(const std::string& text, bool is_call) {
@@ -95,10 +97,10 @@ inline Expected parse_expected(const std::string& text, bool is_call) {
   return expected;
 }
 
-// The most precise WHERE counts: a situation before its state before *.
+// The most precise WHERE counts: a situation before UD before its state before *.
 inline void parse_cells(const Table& table, Row& row, const std::string& text) {
   std::map<std::string, Expected> by_situation, by_state;
-  std::optional<Expected> others;
+  std::optional<Expected> datagrams, others;
   for (const std::string& part : split(text, "|")) {
     const auto colon = part.find(':');
     if (colon == std::string::npos) throw std::runtime_error("no WHERE: in '" + part + "'");
@@ -109,7 +111,11 @@ inline void parse_cells(const Table& table, Row& row, const std::string& text) {
         others->otherwise = true;
         continue;
       }
-      const bool is_situation = table.pending.contains(where);
+      if (where == "UD") {
+        datagrams = expected;
+        continue;
+      }
+      const bool is_situation = where.find('/') != std::string::npos && table.pending.contains(where);
       const bool is_state =
           std::ranges::any_of(table.situations, [&](const std::string& s) { return state_of(s) == where; });
       if (!is_situation && !is_state) throw std::runtime_error("no situation '" + where + "'");
@@ -121,6 +127,8 @@ inline void parse_cells(const Table& table, Row& row, const std::string& text) {
   for (const std::string& situation : table.situations) {
     if (by_situation.contains(situation)) {
       row.cells[situation] = by_situation[situation];
+    } else if (datagrams && is_datagram(situation)) {
+      row.cells[situation] = *datagrams;
     } else if (by_state.contains(state_of(situation))) {
       row.cells[situation] = by_state[state_of(situation)];
     } else if (others) {
