@@ -10,7 +10,7 @@ using Types = std::vector<EventType>;
 
 class BindTest : public TwoHosts {};
 
-TEST_F(BindTest, ErrorsLeaveTheIdIdleAndHoldingNothing) {
+TEST_F(BindTest, ErrorsLeaveTheIdIdleAndHoldingNothing) {  // [spec 1.4.3-1.4.5, 1.4.7, 1.4.8, 4 #13]
   TestId id(a_);
   SocketAddress ib;
   ib.family = Family::ib;
@@ -28,7 +28,7 @@ TEST_F(BindTest, ErrorsLeaveTheIdIdleAndHoldingNothing) {
   EXPECT_EQ(errno_of(id->bind_addr(address("10.0.0.1", 7471))), 0) << "and it works after all";
 }
 
-TEST_F(BindTest, NoDeviceForTheAddress) {
+TEST_F(BindTest, NoDeviceForTheAddress) {  // [spec 1.4.5]
   // The interface exists, its device was taken away (`hawser fault remove`).
   a_.devices.remove(a_.devices.find_by_address(*IpAddress::parse("10.0.0.1"))->name());
   TestId id(a_);
@@ -36,7 +36,7 @@ TEST_F(BindTest, NoDeviceForTheAddress) {
   EXPECT_EQ(id->state(), State::idle);
 }
 
-TEST_F(BindTest, SpecificAddressTakesItsDevice) {
+TEST_F(BindTest, SpecificAddressTakesItsDevice) {  // [spec 1.1.1, 1.4.2, 1.7.2]
   TestId id(a_);
   ASSERT_EQ(errno_of(id->bind_addr(address("10.0.0.1"))), 0);
   EXPECT_EQ(id->state(), State::addr_bound);
@@ -52,7 +52,7 @@ TEST_F(BindTest, SpecificAddressTakesItsDevice) {
   EXPECT_EQ(any->route().device, nullptr);
 }
 
-TEST_F(BindTest, ConflictsBetweenIds) {
+TEST_F(BindTest, ConflictsBetweenIds) {  // [spec 1.8.4, 1.8.11]
   TestId first(a_), second(a_);
   ASSERT_EQ(errno_of(first->bind_addr(address("10.0.0.1", 7471))), 0);
   EXPECT_EQ(errno_of(second->bind_addr(address("10.0.0.1", 7471))), EADDRINUSE);
@@ -61,7 +61,7 @@ TEST_F(BindTest, ConflictsBetweenIds) {
   EXPECT_EQ(errno_of(second->bind_addr(address("0.0.0.0", 7471))), 0);
 }
 
-TEST_F(BindTest, OtherPortSpacesBind) {
+TEST_F(BindTest, OtherPortSpacesBind) {  // [spec 1.4.6, 1.8.10]
   TestId udp(a_, PortSpace::udp, QpType::ud), ipoib(a_, PortSpace::ipoib, QpType::ud), ib(a_, PortSpace::ib);
   EXPECT_EQ(errno_of(udp->bind_addr(address("10.0.0.1", 7471))), 0);
   EXPECT_EQ(errno_of(ib->bind_addr(address("10.0.0.1", 7471))), 0);
@@ -69,7 +69,7 @@ TEST_F(BindTest, OtherPortSpacesBind) {
   EXPECT_EQ(errno_of(ipoib->bind_addr(address("0.0.0.0", 7471))), 0);
 }
 
-TEST_F(BindTest, ListenBindsByItself) {
+TEST_F(BindTest, ListenBindsByItself) {  // [spec 1.4.24]
   TestId id(a_);
   ASSERT_EQ(errno_of(id->listen(1)), 0);
   EXPECT_EQ(id->state(), State::listen);
@@ -77,7 +77,7 @@ TEST_F(BindTest, ListenBindsByItself) {
   EXPECT_NE(id->route().source.port, 0);
 }
 
-TEST_F(BindTest, CallsOnAListenerFailAndTouchNothing) {
+TEST_F(BindTest, CallsOnAListenerFailAndTouchNothing) {  // [spec 3.2 I3, 3.3 B, 4 #10, 7 I16]
   for (const char* on : {"::", "::1", "10.0.0.1"}) {
     SCOPED_TRACE(on);
     TestId id(a_);
@@ -100,7 +100,7 @@ TEST_F(BindTest, CallsOnAListenerFailAndTouchNothing) {
   }
 }
 
-TEST_F(BindTest, ListenRefusedByThePortUndoesEverything) {
+TEST_F(BindTest, ListenRefusedByThePortUndoesEverything) {  // [spec 1.4.25, 1.8.8, 1.9.3, 3.3 I4, 4 #8]
   TestId first(a_), second(a_);
   EXPECT_EQ(errno_of(first->set_reuse_address(true)), 0);
   EXPECT_EQ(errno_of(second->set_reuse_address(true)), 0);
@@ -126,7 +126,7 @@ TEST_F(BindTest, ReuseSurvivesAListenThatIsRefused) {  // [spec 1.4.25]; the ker
   EXPECT_EQ(errno_of(third->bind_addr(address("0.0.0.0", 7471))), 0);
 }
 
-TEST_F(BindTest, ReuseMayBeSetLateButNotTakenBack) {
+TEST_F(BindTest, ReuseMayBeSetLateButNotTakenBack) {  // [spec 1.4.34]
   TestId first(a_), second(a_);
   ASSERT_EQ(errno_of(first->bind_addr(address("10.0.0.1", 7471))), 0);
   EXPECT_EQ(errno_of(first->set_reuse_address(false)), EINVAL) << "only 1 beyond IDLE [spec 1.4]";
@@ -135,7 +135,7 @@ TEST_F(BindTest, ReuseMayBeSetLateButNotTakenBack) {
   EXPECT_EQ(errno_of(second->bind_addr(address("10.0.0.1", 7471))), 0);
 }
 
-TEST_F(BindTest, AfOnlyDecidesWhoAnswersForIpv4) {
+TEST_F(BindTest, AfOnlyDecidesWhoAnswersForIpv4) {  // [spec 1.9.4]
   TestId six(b_), four(b_), client(a_);
   EXPECT_EQ(errno_of(six->set_af_only(true)), 0);
   listen(six, address("::", 7471));
@@ -147,7 +147,7 @@ TEST_F(BindTest, AfOnlyDecidesWhoAnswersForIpv4) {
   EXPECT_EQ(four.types(), Types{connect_request});
 }
 
-TEST_F(BindTest, OptionsThatNeedAQpType) {
+TEST_F(BindTest, OptionsThatNeedAQpType) {  // [spec 1.4.37, 1.4.38]
   TestId rc(a_), ud(a_, PortSpace::udp, QpType::ud);
   EXPECT_EQ(errno_of(rc->set_ack_timeout(14)), 0);
   EXPECT_EQ(errno_of(ud->set_ack_timeout(14)), EINVAL);
@@ -157,7 +157,7 @@ TEST_F(BindTest, OptionsThatNeedAQpType) {
   EXPECT_EQ(errno_of(ud->set_service_type(4)), 0);
 }
 
-TEST_F(BindTest, NewDevicesExtendWildcardListenersOnly) {
+TEST_F(BindTest, NewDevicesExtendWildcardListenersOnly) {  // [spec 1.9.2]
   TestId wildcard(b_), specific(b_), client(a_);
   listen(wildcard, address("0.0.0.0", 7471));
   listen(specific, address("10.0.0.2", 7472));
@@ -177,7 +177,7 @@ TEST_F(BindTest, NewDevicesExtendWildcardListenersOnly) {
   EXPECT_EQ(wildcard.types(), Types{connect_request});
 }
 
-TEST_F(BindTest, RequestsWhoseAnswerWouldGoElsewhereAreRefused) {
+TEST_F(BindTest, RequestsWhoseAnswerWouldGoElsewhereAreRefused) {  // [spec 1.7.6, 4 #23]
   TestId listener(b_), client(a_);
   listen(listener, address("0.0.0.0", 7471));
   addr::Route elsewhere;

@@ -5,7 +5,7 @@
 // inside the handler; connect, destroy and leave_multicast may not.
 //
 // The locks are members, and what needs one is a method that says so. In order: handler_mutex_, the Core's mutex,
-// data_mutex_, state_mutex_.
+// data_mutex_, state_mutex_ [spec 2.2.1-2.2.4, 2.1.1].
 #pragma once
 
 #include <functional>
@@ -70,7 +70,7 @@ class Id : public DeviceHook {
   [[nodiscard]] void* context() const;
   void set_handler(Handler handler, void* context);
 
-  [[nodiscard]] State state() const { return state_.load(); }  // the one unlocked read [spec 2.2]
+  [[nodiscard]] State state() const { return state_.load(); }  // the one unlocked read [spec 2.2.6]
   [[nodiscard]] PortSpace port_space() const { return port_space_; }
   [[nodiscard]] QpType qp_type() const { return qp_type_; }
   [[nodiscard]] Route route() const;
@@ -137,7 +137,7 @@ class Id : public DeviceHook {
   ~Id();
 
   // --- state (state.hpp) ---
-  // One atomic step; false if the id is not in From (any more).
+  // One atomic step; false if the id is not in From (any more) [spec 2.2.5, 3.2 I2].
   template <State From, State To>
     requires(legal(From, To) && !needs_handler_mutex(From, To))
   [[nodiscard]] bool move() {
@@ -149,7 +149,7 @@ class Id : public DeviceHook {
     return exchange(From, To);
   }
   // From whatever state to device_removal or destroying. The old state comes from the same atomic step, and whoever
-  // took the id out of it owns cancelling what was going on there (cancel_operation) [spec 2.5, 4 #4].
+  // took the id out of it owns cancelling what was going on there (cancel_operation) [spec 4 #4, 2.5.4, 7 I15].
   // nullopt if the id was claimed already.
   template <State To>
     requires(To == State::device_removal || To == State::destroying)
@@ -158,10 +158,10 @@ class Id : public DeviceHook {
   }
   [[nodiscard]] bool exchange(State from, State to);
   [[nodiscard]] std::optional<State> take(State to);
-  // Claimed by somebody: no event may be delivered any more [spec 3.5 I8].
+  // Claimed by somebody: no event may be delivered any more [spec 3.5 I8, 3.4 I6].
   [[nodiscard]] static bool over(State state) { return state == State::destroying || state == State::device_removal; }
 
-  // --- references: each keeps the memory, nothing else [spec 2.5] ---
+  // --- references: each keeps the memory, nothing else [spec 2.5.1, 7 I19] ---
   void get();
   void put();
   void put_and_wait();  // the owner's reference; returns when no other is left
@@ -240,7 +240,7 @@ class Id : public DeviceHook {
   Core& core_;
   const PortSpace port_space_;
   const QpType qp_type_;
-  const Psn starting_psn_;  // what the kernel calls seq_num [spec 5.7]
+  const Psn starting_psn_;  // what the kernel calls seq_num [spec 1.1.2, 5.7.1]
   const cm::LedgerHold record_;
   mutable rt::Mutex handler_mutex_{rt::LockRank::handler};
 
@@ -251,7 +251,7 @@ class Id : public DeviceHook {
   const Id* listener_ HW_GUARDED_BY(data_mutex_) = nullptr;
   SocketAddress source_ HW_GUARDED_BY(data_mutex_);
   SocketAddress destination_ HW_GUARDED_BY(data_mutex_);
-  // The one answer to "has it a device?" [spec 4 #9]. Written by Core, which keeps the list of a device's ids.
+  // The one answer to "has it a device?" [spec 4 #9, 1.1.1]. Written by Core, which keeps the list of a device's ids.
   verbs::DevicePtr device_ HW_GUARDED_BY(data_mutex_);
   std::optional<addr::Resolved> resolved_ HW_GUARDED_BY(data_mutex_);
   std::vector<addr::ServiceRecord> services_ HW_GUARDED_BY(data_mutex_);

@@ -39,10 +39,10 @@ class Manager {
   ~Manager();  // every id must be destroyed
 
   // rdma_create_id: an id in IDLE. `handler` is called by the dispatcher under the id's handler_mutex; a result ≠ 0
-  // destroys the id and promises that nobody else touches it [spec 2.2].
+  // destroys the id and promises that nobody else touches it [spec 1.4.1, 2.2.2].
   [[nodiscard]] Id* create_id(PortSpace space, QpType qp_type, Handler handler, void* context);
   // rdma_destroy_id: any state. Blocks until no handler of the id runs; then the id is gone [spec 2.5]. Must not be
-  // called from the id's own handler, nor for the listener of a CONNECT_REQUEST in progress.
+  // called from the id's own handler, nor for the listener of a CONNECT_REQUEST in progress [spec 1.4.41, 2.5.2].
   void destroy_id(Id* id);
 
   // From addr's observer: a neighbour changed its MAC [spec 1.5].

@@ -33,6 +33,7 @@ Membership::Membership(Id& id, MembershipHandle own_handle, const Event& first_e
     : handle(own_handle), event(first_event), work([this, &id] { id.on_membership(*this); }) {}
 
 // The event is complete before its work is queued: the work needs the id and nothing that may change [spec 3.8 I12].
+// [spec 4 #22, 3.4 A]
 Result<MembershipHandle> Id::join_multicast(const SocketAddress& group, JoinAs as, void* context) {
   Entered entered(contract_, Entry::join_multicast, HW_CALL_SITE);
   const State now = state();  // one snapshot [spec 3.4 A, 3.4 I7]
@@ -84,7 +85,7 @@ Event Id::membership_event(const Gid& group, const verbs::Device& device, void* 
   return event;
 }
 
-// Whatever state the id is in meanwhile, but for its end [spec 1.5.26, 3.4 I6].
+// Whatever state the id is in meanwhile, but for its end [spec 1.5.26, 3.4 I6, 3.4 B].
 void Id::on_membership(const Membership& membership) {
   handler_mutex_.lock();
   if (over(state())) HW_PROBE("cma-membership-of-claimed");
@@ -120,6 +121,7 @@ void Id::leave_all_groups() {
 }
 
 // The one place that ends a membership [spec 1.13.4, 4 #31]. Waits for its handler, so without any handler_mutex.
+// [spec 4 #21, 3.7 I11]
 void Id::end_membership(std::unique_ptr<Membership> membership) {
   if (membership->joined) static_cast<void>(core_.services.groups.leave(membership->device, membership->group));
   if (core_.services.dispatcher.cancel_sync(membership->work)) {

@@ -23,6 +23,7 @@ struct Membership {
   Gid group;
   bool joined{};  // in the device's groups: a full member
   // Tells the event. Queued with a reference on the id, and cancelled before the membership goes [spec 3.8 I12].
+  // [spec 3.8 A]
   rt::Work work;
 };
 

@@ -75,7 +75,7 @@ TEST_F(MulticastTest, ASendOnlyMemberIsNoMemberOnTheNetwork) {
   EXPECT_TRUE(a_.igmp.members.empty());
 }
 
-TEST_F(MulticastTest, WhoMayNotJoin) {
+TEST_F(MulticastTest, WhoMayNotJoin) {  // [spec 4 #22]
   Member idle(a_), wildcard(a_), id(a_);
   TestId rc(a_);
   EXPECT_EQ(refused(idle, address("239.1.1.1")), EINVAL);
@@ -112,7 +112,7 @@ TEST_F(MulticastTest, AfterResolvingAGroupAddressTheIdMayJoinIt) {
   EXPECT_EQ(id.types(), (Types{addr_resolved, multicast_join}));
 }
 
-TEST_F(MulticastTest, EventsAreToldWhateverTheStateBecameMeanwhile) {
+TEST_F(MulticastTest, EventsAreToldWhateverTheStateBecameMeanwhile) {  // [spec 3.4 B]
   Member id(a_);
   bind(id);
   join(id);
@@ -161,7 +161,7 @@ TEST_F(MulticastTest, EveryEndLeavesEveryGroupOnce) {  // [spec 3.7 I11, 4 #21, 
   }
 }
 
-TEST_F(MulticastTest, ADestroyedIdTellsNothing) {
+TEST_F(MulticastTest, ADestroyedIdTellsNothing) {  // [spec 3.8 A]
   Member id(a_);
   bind(id);
   join(id);

@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::uint8_t roce_packet_life_time = 16;
 
-// The wildcard as a destination means this host, as for TCP (DESIGN 7).
+// The wildcard as a destination means this host, as for TCP (DESIGN 7) [spec 1.6.7].
 SocketAddress reachable(SocketAddress destination) {
   if (!destination.ip.is_any()) return destination;
   if (destination.family == Family::inet) {
@@ -33,6 +33,7 @@ SocketAddress wildcard_of(const SocketAddress& destination) {
 
 }  // namespace
 
+// [spec 1.4.12, 1.4.13]
 Status Id::resolve_addr(const SocketAddress* source, const SocketAddress& destination, rt::Duration timeout) {
   Entered entered(contract_, Entry::resolve_addr, HW_CALL_SITE);
   const SocketAddress to = reachable(destination);
@@ -71,7 +72,7 @@ Status Id::resolve_addr(const SocketAddress* source, const SocketAddress& destin
 }
 
 // → ADDR_QUERY from ADDR_BOUND (or ADDRINFO_RESOLVED), where `source` is ignored, or from IDLE by binding first
-// [spec 1.4, 3.2].
+// [spec 1.4.9-1.4.11, 3.2 A].
 Status Id::prepare_source(const SocketAddress* source, const SocketAddress& destination) {
   if (move<State::addr_bound, State::addr_query>() || move<State::addrinfo_resolved, State::addr_query>()) return {};
   const bool given = source != nullptr && source->family != Family::unspecified;
@@ -84,7 +85,7 @@ Status Id::prepare_source(const SocketAddress* source, const SocketAddress& dest
 }
 
 // ADDR_QUERY → RESOLVING → ADDR_RESOLVED, or back to ADDR_BOUND: ADDR_RESOLVED is seen only once the device is attached
-// [spec 4 #1].
+// [spec 4 #1, 1.5.2-1.5.5, 2.4.2].
 void Id::on_address(const Result<addr::Resolved>& result) {
   handler_mutex_.lock();
   if (!move<State::addr_query, State::resolving>()) {  // claimed: the claimer cancels us
@@ -104,6 +105,7 @@ void Id::on_address(const Result<addr::Resolved>& result) {
 }
 
 // The device that owns the source address, unless the id has one from its bind. Nothing is written on failure.
+// [spec 1.7.2, 4 #13]
 Status Id::adopt(const addr::Resolved& resolved) {
   if (device() == nullptr) {
     if (port_space_ == PortSpace::ipoib) return fail(EINVAL);  // no interface of ours is InfiniBand
@@ -119,6 +121,7 @@ Status Id::adopt(const addr::Resolved& resolved) {
   return {};
 }
 
+// [spec 1.4.14, 1.4.15]
 Status Id::resolve_route(rt::Duration timeout) {
   Entered entered(contract_, Entry::resolve_route, HW_CALL_SITE);
   if (timeout <= rt::Duration::zero()) return refusal(EINVAL, Entry::resolve_route, Rule::timeout_not_positive);
@@ -147,6 +150,7 @@ Status Id::resolve_route(rt::Duration timeout) {
   return {};
 }
 
+// [spec 1.5.6]
 void Id::on_route() {
   handler_mutex_.lock();
   if (!move<State::route_query, State::route_resolved>()) {  // claimed meanwhile
@@ -157,7 +161,7 @@ void Id::on_route() {
   finish_work({.type = EventType::route_resolved});
 }
 
-// What RoCE needs no subnet administrator for [spec 1.7].
+// What RoCE needs no subnet administrator for [spec 1.4.16, 1.6.6, 1.7.3-1.7.5, 1.14.1, 1.14.2].
 Result<cm::Path> Id::make_path() const {
   rt::Lock lock(data_mutex_);
   if (device_ == nullptr || !resolved_) return fail(ENODEV);
@@ -182,6 +186,7 @@ Result<cm::Path> Id::make_path() const {
   return path;
 }
 
+// [spec 1.4.17]
 Status Id::set_path(const cm::Path& path) {
   Entered entered(contract_, Entry::set_path, HW_CALL_SITE);
   if (!move<State::addr_resolved, State::route_query>()) return refusal(EINVAL, Entry::set_path, Rule::needs_address);

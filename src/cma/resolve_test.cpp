@@ -9,7 +9,7 @@ using Types = std::vector<EventType>;
 
 class ResolveTest : public TwoHosts {};
 
-TEST_F(ResolveTest, PublishesAddrResolvedWithItsDevice) {
+TEST_F(ResolveTest, PublishesAddrResolvedWithItsDevice) {  // [spec 1.5.2, 2.4.2, 4 #1]
   TestId id(a_);
   ASSERT_EQ(errno_of(id->resolve_addr(nullptr, address("10.0.0.2", 7471), 2s)), 0);
   EXPECT_EQ(id->state(), State::addr_query);
@@ -27,7 +27,7 @@ TEST_F(ResolveTest, PublishesAddrResolvedWithItsDevice) {
   EXPECT_EQ(errno_of(id->resolve_addr(nullptr, address("10.0.0.2", 7471), 2s)), EINVAL);
 }
 
-TEST_F(ResolveTest, SourceOfABoundIdIsIgnored) {
+TEST_F(ResolveTest, SourceOfABoundIdIsIgnored) {  // [spec 1.4.9, 4 #25]
   TestId id(a_);
   ASSERT_EQ(errno_of(id->bind_addr(address("10.0.0.1", 7000))), 0);
   const SocketAddress other = address("192.0.2.1", 9);
@@ -37,7 +37,7 @@ TEST_F(ResolveTest, SourceOfABoundIdIsIgnored) {
   EXPECT_EQ(id->route().source, address("10.0.0.1", 7000));
 }
 
-TEST_F(ResolveTest, SourceOfAFreshIdIsBound) {
+TEST_F(ResolveTest, SourceOfAFreshIdIsBound) {  // [spec 1.4.10]
   TestId id(a_);
   const SocketAddress wrong = address("192.0.2.1");
   EXPECT_EQ(errno_of(id->resolve_addr(&wrong, address("10.0.0.2", 7471), 2s)), EADDRNOTAVAIL);
@@ -47,7 +47,7 @@ TEST_F(ResolveTest, SourceOfAFreshIdIsBound) {
   EXPECT_EQ(id->route().source, source);
 }
 
-TEST_F(ResolveTest, FamilyMismatchAndSynchronousFailureLeaveItBound) {
+TEST_F(ResolveTest, FamilyMismatchAndSynchronousFailureLeaveItBound) {  // [spec 1.4.12, 1.4.13]
   TestId id(a_);
   ASSERT_EQ(errno_of(id->bind_addr(address("0.0.0.0", 7471))), 0);
   EXPECT_EQ(errno_of(id->resolve_addr(nullptr, address("fd00::2", 1), 2s)), EINVAL);
@@ -60,7 +60,7 @@ TEST_F(ResolveTest, FamilyMismatchAndSynchronousFailureLeaveItBound) {
   EXPECT_EQ(errno_of(id->resolve_addr(nullptr, address("10.0.0.2", 1), 2s)), 0);
 }
 
-TEST_F(ResolveTest, TimeoutIsAddrErrorAndTheIdMayTryAgain) {
+TEST_F(ResolveTest, TimeoutIsAddrErrorAndTheIdMayTryAgain) {  // [spec 1.5.4]
   a_.network.answer_for_unknown_neighbours(false);
   TestId id(a_);
   ASSERT_EQ(errno_of(id->resolve_addr(nullptr, address("10.0.0.2", 1), 2s)), 0);
@@ -84,7 +84,7 @@ TEST_F(ResolveTest, IpoibHasNoInterfaceHere) {  // [spec 1.4.6, 1.5.3]
   EXPECT_EQ(id->state(), State::addr_bound);
 }
 
-TEST_F(ResolveTest, NoDeviceForTheSourceIsAddrError) {
+TEST_F(ResolveTest, NoDeviceForTheSourceIsAddrError) {  // [spec 1.5.3, 1.7.7]
   TestId id(a_);
   ASSERT_EQ(errno_of(id->resolve_addr(nullptr, address("10.0.0.2", 1), 2s)), 0);
   a_.devices.remove(a_.devices.find_by_address(*IpAddress::parse("10.0.0.1"))->name());
@@ -106,7 +106,7 @@ TEST_F(ResolveTest, ReissueWhileTheFirstRequestIsOnItsWayOut) {
   EXPECT_EQ(id->types(), Types{addr_error}) << "nothing runs for a destroyed id";
 }
 
-TEST_F(ResolveTest, RouteHasWhatRoceNeeds) {
+TEST_F(ResolveTest, RouteHasWhatRoceNeeds) {  // [spec 1.6.6, 1.7.3, 1.7.5, 1.14.1]
   TestId id(a_);
   EXPECT_EQ(errno_of(id->set_service_type(0x68)), 0);
   SocketAddress to = address("fd00::2", 7471);
@@ -124,7 +124,7 @@ TEST_F(ResolveTest, RouteHasWhatRoceNeeds) {
   EXPECT_EQ(route.path.pkey, pkey_default);
 }
 
-TEST_F(ResolveTest, AckTimeoutGivesTheLifetimeUnlessInfinite) {
+TEST_F(ResolveTest, AckTimeoutGivesTheLifetimeUnlessInfinite) {  // [spec 1.7.5, 1.14.2, 4 #16]
   TestId some(a_), infinite(a_);
   EXPECT_EQ(errno_of(some->set_ack_timeout(12)), 0);
   resolve(some, address("10.0.0.2", 1));
@@ -136,7 +136,7 @@ TEST_F(ResolveTest, AckTimeoutGivesTheLifetimeUnlessInfinite) {
   EXPECT_EQ(route.path.flow_label, (route.source.port * 31U + 1) & 0xFFFFF);
 }
 
-TEST_F(ResolveTest, ResolveRouteErrors) {
+TEST_F(ResolveTest, ResolveRouteErrors) {  // [spec 1.4.14-1.4.16, 1.7.4]
   TestId id(a_);
   EXPECT_EQ(errno_of(id->resolve_route(0s)), EINVAL) << "before the state";
   EXPECT_EQ(errno_of(id->resolve_route(1s)), EINVAL);
@@ -154,7 +154,7 @@ TEST_F(ResolveTest, ResolveRouteErrors) {
   EXPECT_EQ(errno_of(id->resolve_route(1s)), EINVAL);
 }
 
-TEST_F(ResolveTest, PathInsteadOfResolving) {
+TEST_F(ResolveTest, PathInsteadOfResolving) {  // [spec 1.4.17]
   TestId id(a_);
   cm::Path path;
   EXPECT_EQ(errno_of(id->set_path(path)), EINVAL);
@@ -171,7 +171,7 @@ TEST_F(ResolveTest, PathInsteadOfResolving) {
   EXPECT_NE(id->route().path.device, nullptr);
 }
 
-TEST_F(ResolveTest, NeighbourWithAnotherMacIsUnreachable) {
+TEST_F(ResolveTest, NeighbourWithAnotherMacIsUnreachable) {  // [spec 1.5.28]
   const IpAddress peer = *IpAddress::parse("10.0.0.2");
   a_.network.set_neighbour(2, peer, addr::Mac{2, 2, 2, 2, 2, 2});
   TestId id(a_), unresolved(a_);
@@ -192,7 +192,7 @@ TEST_F(ResolveTest, NeighbourWithAnotherMacIsUnreachable) {
   EXPECT_EQ(unresolved.types(), Types{addr_resolved}) << "only ids that resolved their route";
 }
 
-TEST_F(ResolveTest, NeighbourChangeAfterTheDestroyIsNobodysEvent) {
+TEST_F(ResolveTest, NeighbourChangeAfterTheDestroyIsNobodysEvent) {  // [spec 3.5 A, 3.5 I9, 7 I17, 7 I19]
   const IpAddress peer = *IpAddress::parse("10.0.0.2");
   a_.network.set_neighbour(2, peer, addr::Mac{2});
   TestId id(a_);
@@ -206,7 +206,7 @@ TEST_F(ResolveTest, NeighbourChangeAfterTheDestroyIsNobodysEvent) {
   EXPECT_TRUE(id.seen.empty());
 }
 
-TEST_F(ResolveTest, AddressChangeOfTheInterface) {
+TEST_F(ResolveTest, AddressChangeOfTheInterface) {  // [spec 1.5.27]
   TestId id(a_), elsewhere(a_);
   resolve(id, address("10.0.0.2", 7471));
   ASSERT_EQ(errno_of(elsewhere->bind_addr(address("127.0.0.1", 7471))), 0);

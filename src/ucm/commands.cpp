@@ -6,6 +6,7 @@
 
 namespace hawser::ucm {
 
+// [spec 6.2 #2]
 Status Manager::bind(File& file, Handle id, const SocketAddress& address) {
   return run(file, id, false, [&](Context&, cma::Id& target) { return target.bind_addr(address); });
 }
@@ -16,10 +17,12 @@ Status Manager::resolve_addr(File& file, Handle id, const SocketAddress* source,
              [&](Context&, cma::Id& target) { return target.resolve_addr(source, destination, timeout); });
 }
 
+// [spec 6.2 #4]
 Status Manager::resolve_route(File& file, Handle id, rt::Duration timeout) {
   return run(file, id, true, [&](Context&, cma::Id& target) { return target.resolve_route(timeout); });
 }
 
+// [spec 6.2 #23]
 Status Manager::resolve_service(File& file, Handle id, const addr::ServiceQuery& wanted) {
   return run(file, id, false, [&](Context&, cma::Id& target) { return target.resolve_service(wanted); });
 }
@@ -29,10 +32,12 @@ Result<std::vector<addr::ServiceRecord>> Manager::query_services(File& file, Han
              [](Context&, cma::Id& target) -> Result<std::vector<addr::ServiceRecord>> { return target.services(); });
 }
 
+// [spec 6.2 #5, #19]
 Result<cma::Route> Manager::query_route(File& file, Handle id) {
   return run(file, id, false, [](Context&, cma::Id& target) -> Result<cma::Route> { return target.route(); });
 }
 
+// [spec 6.2 #6]
 Status Manager::connect(File& file, Handle id, const cma::ConnParam& param) {
   return run(file, id, true, [&](Context&, cma::Id& target) {
     cma::ConnParam masked = param;
@@ -41,6 +46,7 @@ Status Manager::connect(File& file, Handle id, const cma::ConnParam& param) {
   });
 }
 
+// [spec 6.2 #7]
 Status Manager::listen(File& file, Handle id, int backlog) {
   return run(file, id, false, [&](Context& context, cma::Id& target) {
     const int places = backlog <= 0 || backlog > backlog_max ? backlog_max : backlog;
@@ -49,6 +55,7 @@ Status Manager::listen(File& file, Handle id, int backlog) {
   });
 }
 
+// [spec 2.8.4, 6.2 #8]
 Status Manager::accept(File& file, Handle id, std::uint64_t uid, const cma::ConnParam& param) {
   return run(file, id, true, [&](Context& context, cma::Id& target) -> Status {
     cma::ConnParam masked = param;
@@ -67,6 +74,7 @@ Status Manager::accept_response(File& file, Handle id) {
   });
 }
 
+// [spec 6.2 #9]
 Status Manager::reject(File& file, Handle id, std::uint16_t reason, std::span<const std::byte> private_data) {
   constexpr auto consumer_defined = static_cast<std::uint16_t>(cm::RejectReason::consumer_defined);
   constexpr auto vendor_option = static_cast<std::uint16_t>(cm::RejectReason::vendor_option);
@@ -75,14 +83,17 @@ Status Manager::reject(File& file, Handle id, std::uint16_t reason, std::span<co
   return run(file, id, true, [&](Context&, cma::Id& target) { return target.reject(meant, private_data); });
 }
 
+// [spec 6.2 #10]
 Status Manager::disconnect(File& file, Handle id) {
   return run(file, id, true, [](Context&, cma::Id& target) { return target.disconnect(); });
 }
 
+// [spec 6.2 #11]
 Result<cm::QpAttributes> Manager::init_qp_attr(File& file, Handle id, cm::QpTarget target_state) {
   return run(file, id, true, [&](Context&, cma::Id& target) { return target.qp_attributes(target_state); });
 }
 
+// [spec 6.2 #15]
 Status Manager::notify(File& file, Handle id, int event) {
   constexpr int communication_established = 4;  // IBV_EVENT_COMM_EST
   return run(file, id, true, [&](Context&, cma::Id& target) -> Status {

@@ -23,13 +23,13 @@ class File {
   [[nodiscard]] Notifier& notifier() { return *notifier_; }
 
   // GET_EVENT without blocking: takes the oldest event and counts it as reported to its owner; a CONNECT_REQUEST gives
-  // its place in the backlog back [spec 6.3].
+  // its place in the backlog back [spec 6.3.1, 6.3.2].
   std::optional<EventRecord> pop();
   [[nodiscard]] bool pending() const;
 
   // What an id takes along when it leaves.
   struct Departure {
-    unsigned reported{};  // events the program fetched so far, for the acks it has to wait for [spec 2.8]
+    unsigned reported{};  // events the program fetched so far, for the acks it has to wait for [spec 2.8.7, 4 #42]
     std::map<Handle, unsigned> multicast_reported;
     int backlog{};
     std::deque<EventRecord> events;

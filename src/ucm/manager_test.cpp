@@ -219,6 +219,7 @@ TEST_F(UcmTest, AProgramQueuesEventsOfItsOwn) {
 
 TEST_F(UcmTest, ServicesAreResolvedAndQueried) {
   const auto [id, impl] = new_id(5);
+  // [spec 6.2 #23]
   ASSERT_TRUE(ucm_.resolve_service(*file_, id, {.name = "s", .id = {}}));
   EXPECT_THAT(impl->calls, ElementsAre("resolve_service s"));
   EXPECT_EQ(ucm_.query_services(*file_, id)->front().name, "found");

@@ -95,7 +95,7 @@ std::shared_ptr<CmId> make_child(const Call& listener, const ucm::EventRecord& r
   return child;
 }
 
-// With a QP on the id the library answers the REP itself; without, the program does with rdma_establish.
+// With a QP on the id the library answers the REP itself; without, the program does with rdma_establish [spec 6.4.2].
 void on_response(const Call& call, const ucm::EventRecord& record, CmEvent& event) {
   fill_connection(*call.id, record, event);
   call.id->remote_ece = record.ece;
@@ -113,6 +113,7 @@ void on_response(const Call& call, const ucm::EventRecord& record, CmEvent& even
   call.id->connect_error = true;
 }
 
+// [spec 6.4.9]
 void on_resolved(const Call& call, CmEvent& event, rdma_cm_event_type failed) {
   if (const Status known = query(call); !known) {
     event.pub.event = failed;
@@ -181,6 +182,7 @@ bool non_blocking(int fd) {
 
 }  // namespace
 
+// [spec 6.2 #12]
 Result<std::shared_ptr<CmEvent>> fetch_event(const std::shared_ptr<Channel>& channel) {
   Process& process = Process::current();
   const auto ucm = process.ucm();
@@ -202,6 +204,7 @@ void drop_sync_event(CmId& id) {
   id.pub.event = nullptr;
 }
 
+// [spec 6.4.11]
 int complete(CmId& id) {
   if (!id.sync) return 0;
   drop_sync_event(id);
@@ -236,6 +239,7 @@ int rdma_ack_cm_event(rdma_cm_event* event) {
   return 0;
 }
 
+// [spec 6.4.20]
 const char* rdma_event_str(rdma_cm_event_type event) {
   // A C program may pass any int; as an enum, C++ would only let us read the values that it names.
   unsigned number = 0;
