@@ -59,7 +59,7 @@ Status Engine::wait(WaitKind, int fd, const std::function<bool()>& ready) {
   while (!ready()) {
     progress();
     pollfd descriptor{.fd = fd, .events = POLLIN, .revents = 0};
-    poll(&descriptor, 1, 0);
+    ::poll(&descriptor, 1, 0);
   }
   return {};
 }
