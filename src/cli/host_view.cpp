@@ -40,7 +40,7 @@ std::string address_text(std::uint8_t family, const std::uint8_t (&bytes)[16], s
 bool waits_for_acknowledgement(const cm::LedgerRecord& record) { return record.unacknowledged != 0; }
 
 std::string state_text(const cm::LedgerRecord& record) {
-  const std::string state = cma::name(static_cast<cma::State>(record.cma_state));
+  std::string state = cma::name(static_cast<cma::State>(record.cma_state));
   if (!waits_for_acknowledgement(record)) return state;
   return fmt::format("{}, {} not acknowledged", state,
                      cma::name(static_cast<cma::EventType>(record.unacknowledged - 1)));

@@ -84,7 +84,7 @@ Result<std::unique_ptr<Stack>> Simulation::add_host(const SimHostOptions& option
 
 bool Simulation::poll_all() {
   bool busy = false;
-  // By index: a handler may add a host, or end one.
+  // By index: a handler may add a host, or end one. NOLINTNEXTLINE(modernize-loop-convert)
   for (std::size_t i = 0; i < stacks_.size(); ++i) busy |= stacks_[i]->poll();
   return busy;
 }

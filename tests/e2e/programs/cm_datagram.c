@@ -4,9 +4,9 @@
  * status 0 if the service was resolved.
  * Options: data=TEXT is sent as private data; qp=NUMBER is named instead of a QP of the id; timeout=N, retries=N and
  * report set Hawser's options of the id. */
-#include "program.h"
-
 #include <hawser/rdma_options.h>
+
+#include "program.h"
 
 static struct rdma_event_channel* channel;
 static struct rdma_conn_param param;
@@ -40,13 +40,13 @@ static void set_options(struct rdma_cm_id* id) {
   set_byte(id, "set timeout", HAWSER_OPTION_CM_RESPONSE_TIMEOUT, timeout);
   set_byte(id, "set retries", HAWSER_OPTION_CM_RETRIES, retries);
   if (!report) return;
-  said_ok("set report", rdma_set_option(id, HAWSER_OPTION_LEVEL, HAWSER_OPTION_CM_REPORT_UNREACHABLE, &report, sizeof report));
+  said_ok("set report",
+          rdma_set_option(id, HAWSER_OPTION_LEVEL, HAWSER_OPTION_CM_REPORT_UNREACHABLE, &report, sizeof report));
 }
 
 static void create_qp(struct rdma_cm_id* id) {
   struct ibv_qp_init_attr attributes = {
-      .cap = {.max_send_wr = depth, .max_recv_wr = depth, .max_send_sge = 1, .max_recv_sge = 1},
-      .qp_type = IBV_QPT_UD};
+      .cap = {.max_send_wr = depth, .max_recv_wr = depth, .max_send_sge = 1, .max_recv_sge = 1}, .qp_type = IBV_QPT_UD};
   if (param.qp_num == 0) MUST(rdma_create_qp(id, NULL, &attributes) == 0);
 }
 
@@ -57,7 +57,8 @@ static void say_ud(const struct rdma_cm_event* event) {
   say_event(event);
   say("  private data %d: %.*s", ud->private_data_len, ud->private_data_len, (const char*)ud->private_data);
   if (event->event != RDMA_CM_EVENT_ESTABLISHED) return;
-  say("  qp %#x key %#x to %s global %d port %d", ud->qp_num, ud->qkey, peer, ud->ah_attr.is_global, ud->ah_attr.port_num);
+  say("  qp %#x key %#x to %s global %d port %d", ud->qp_num, ud->qkey, peer, ud->ah_attr.is_global,
+      ud->ah_attr.port_num);
 }
 
 static void destroy(struct rdma_cm_id* id) {
@@ -113,7 +114,8 @@ static int listen_on(struct sockaddr* address) {
     }
     if (!read_command(command, sizeof command) || strcmp(command, "quit") == 0) break;
     if (strcmp(command, "accept") == 0) said_ok("accept", rdma_accept(newest, &param));
-    if (strcmp(command, "reject") == 0) said_ok("reject", rdma_reject(newest, param.private_data, param.private_data_len));
+    if (strcmp(command, "reject") == 0)
+      said_ok("reject", rdma_reject(newest, param.private_data, param.private_data_len));
     if (strcmp(command, "close") == 0) {
       said_ok("close", rdma_destroy_id(listener));
       listener = NULL;
@@ -129,8 +131,8 @@ int main(int argc, char** argv) {
   struct sockaddr_storage address = parse_address(argv[2], argv[3]);
   read_options(argc - 4, argv + 4);
   MUST((channel = rdma_create_event_channel()) != NULL);
-  const int status = strcmp(argv[1], "listen") == 0 ? listen_on((struct sockaddr*)&address)
-                                                    : connect_to((struct sockaddr*)&address);
+  const int status =
+      strcmp(argv[1], "listen") == 0 ? listen_on((struct sockaddr*)&address) : connect_to((struct sockaddr*)&address);
   rdma_destroy_event_channel(channel);
   return status;
 }

@@ -1,9 +1,9 @@
 /* cm_multicast ADDRESS [qp]: binds a datagram id, with a QP if asked to, to ADDRESS and does what it is told; says the
  * event that a call makes. Commands: join GROUP, join_ex MASK FLAGS GROUP, leave GROUP, user TYPE STATUS ARG,
  * lookup FLAGS NODE SERVICE, quit. */
-#include "program.h"
-
 #include <dlfcn.h>
+
+#include "program.h"
 
 static struct rdma_event_channel* channel;
 static struct rdma_cm_id* id;
