@@ -10,8 +10,8 @@ namespace {
 
 using testing::ElementsAre;
 
-const IpAddress own = IpAddress::v4(0x0A000001), own_other = IpAddress::v4(0x0A000009),
-                peer = IpAddress::v4(0x0A000002);
+const IpAddress own_address = IpAddress::v4(0x0A000001), other_own_address = IpAddress::v4(0x0A000009),
+                peer_address = IpAddress::v4(0x0A000002);
 
 struct FaultyNetwork : testing::Test {
   FaultyNetwork() {
@@ -23,7 +23,7 @@ struct FaultyNetwork : testing::Test {
                                   .mtu_bytes = 1500,
                                   .up = true,
                                   .loopback = false,
-                                  .addresses = {own, own_other}};
+                                  .addresses = {own_address, other_own_address}};
     verbs::InterfaceSnapshot eth1 = eth0;
     eth1.index = 3;
     eth1.name = "eth1";
@@ -49,9 +49,9 @@ struct FaultyNetwork : testing::Test {
 
 TEST_F(FaultyNetwork, WithoutAFaultItIsTheOther) {
   EXPECT_EQ(view->interfaces(), sim->interfaces());
-  EXPECT_EQ(view->route(peer, {}, 0)->interface, 2U);
-  EXPECT_EQ(view->neighbour(2, peer), sim->neighbour(2, peer));
-  sim->set_neighbour(2, peer, Mac{0x02, 9});
+  EXPECT_EQ(view->route(peer_address, {}, 0)->interface, 2U);
+  EXPECT_EQ(view->neighbour(2, peer_address), sim->neighbour(2, peer_address));
+  sim->set_neighbour(2, peer_address, Mac{0x02, 9});
   EXPECT_THAT(neighbour_changes, ElementsAre(Mac{0x02, 9}));
 }
 
@@ -60,22 +60,22 @@ TEST_F(FaultyNetwork, RemovedInterfaceHasNoRoutes) {
   EXPECT_EQ(interface_changes, 1);
   ASSERT_EQ(view->interfaces().size(), 1U);
   EXPECT_EQ(view->interfaces()[0].name, "eth1");
-  EXPECT_EQ(errno_of(view->route(peer, {}, 0)), ENETUNREACH);
+  EXPECT_EQ(errno_of(view->route(peer_address, {}, 0)), ENETUNREACH);
   EXPECT_GT(view->effects()[1], 0U);
   EXPECT_TRUE(view->clear(1));
   EXPECT_EQ(interface_changes, 2);
   EXPECT_EQ(view->interfaces().size(), 2U);
-  EXPECT_TRUE(view->route(peer, {}, 0));
+  EXPECT_TRUE(view->route(peer_address, {}, 0));
   EXPECT_FALSE(view->clear(1));
 }
 
 TEST_F(FaultyNetwork, RemovedAddressIsNobodys) {
-  set(NetworkFaultKind::remove_address, "", own);
+  set(NetworkFaultKind::remove_address, "", own_address);
   EXPECT_EQ(interface_changes, 1);
-  EXPECT_THAT(view->interfaces()[0].addresses, ElementsAre(own_other));
-  EXPECT_EQ(errno_of(view->route(peer, own, 0)), EADDRNOTAVAIL);
-  EXPECT_EQ(errno_of(view->route(own, {}, 0)), EHOSTUNREACH);
-  EXPECT_EQ(view->route(peer, {}, 0)->source, own_other) << "the next of the interface's addresses";
+  EXPECT_THAT(view->interfaces()[0].addresses, ElementsAre(other_own_address));
+  EXPECT_EQ(errno_of(view->route(peer_address, own_address, 0)), EADDRNOTAVAIL);
+  EXPECT_EQ(errno_of(view->route(own_address, {}, 0)), EHOSTUNREACH);
+  EXPECT_EQ(view->route(peer_address, {}, 0)->source, other_own_address) << "the next of the interface's addresses";
 }
 
 TEST_F(FaultyNetwork, LinkDown) {
@@ -92,22 +92,22 @@ TEST_F(FaultyNetwork, OtherMac) {
 }
 
 TEST_F(FaultyNetwork, MovedNeighbourIsToldAndStaysMoved) {
-  const Mac before = *view->neighbour(2, peer);
-  set(NetworkFaultKind::move_neighbour, "", peer);
+  const Mac before = *view->neighbour(2, peer_address);
+  set(NetworkFaultKind::move_neighbour, "", peer_address);
   ASSERT_EQ(neighbour_changes.size(), 1U);
   EXPECT_NE(neighbour_changes[0], before);
-  EXPECT_EQ(view->neighbour(2, peer), *neighbour_changes[0]);
-  sim->set_neighbour(2, peer, before);  // as the kernel tells again and again
+  EXPECT_EQ(view->neighbour(2, peer_address), *neighbour_changes[0]);
+  sim->set_neighbour(2, peer_address, before);  // as the kernel tells again and again
   EXPECT_EQ(neighbour_changes.at(1), neighbour_changes[0]);
   view->clear(1);
   EXPECT_EQ(neighbour_changes.at(2), before);
 }
 
 TEST_F(FaultyNetwork, SilentNeighbour) {
-  set(NetworkFaultKind::silence_neighbour, "", peer);
-  EXPECT_EQ(errno_of(view->neighbour(2, peer)), ENODATA);
+  set(NetworkFaultKind::silence_neighbour, "", peer_address);
+  EXPECT_EQ(errno_of(view->neighbour(2, peer_address)), ENODATA);
   EXPECT_TRUE(view->neighbour(2, IpAddress::v4(0x0A000003)));
-  sim->set_neighbour(2, peer, Mac{0x02, 9});
+  sim->set_neighbour(2, peer_address, Mac{0x02, 9});
   EXPECT_THAT(neighbour_changes, ElementsAre(std::nullopt));
 }
 

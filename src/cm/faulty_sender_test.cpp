@@ -9,7 +9,6 @@ namespace {
 using namespace std::chrono_literals;
 using testing::ElementsAre;
 using testing::IsEmpty;
-using testing::Pair;
 using testing::UnorderedElementsAre;
 
 class RecordingSender final : public MadSender {
@@ -65,7 +64,7 @@ TEST_F(FaultySenderTest, DropsTheNthOfItsKind) {
     EXPECT_TRUE(send(Rep())) << "a loss on the wire is no failure to send";
   }
   EXPECT_THAT(wire.sent, ElementsAre(1, 2, 3, 5, 6));
-  EXPECT_THAT(sender.effects(), UnorderedElementsAre(Pair(1, 1)));
+  EXPECT_THAT(sender.effects(), UnorderedElementsAre(testing::Pair(1, 1)));
   EXPECT_EQ(sender.counters().dropped, 1U);
 }
 

@@ -106,7 +106,7 @@ int Core::deliver_request(Id& listener, const verbs::DevicePtr& device, ServiceI
     // cm ends its connection itself, after we returned.
     connection.attach_ledger(nullptr);
     child->set_connection(nullptr);
-    parent.unlock();  // before the child is destroyed [spec 2.6.6, 2.6.6]
+    parent.unlock();  // before the child is destroyed [spec 2.6.6]
     child->destroy_and_unlock();
     return result;
   }
