@@ -83,7 +83,7 @@ class IdImpl : public std::enable_shared_from_this<IdImpl> {
   rt::Atomic<rt::ThreadId> locked_by_{};       // lock_handler()
   rt::Atomic<bool> end_on_return_{false};      // destroyed in its own handler
 
-  mutable rt::Mutex mutex_{rt::LockRank::process};
+  mutable rt::Mutex mutex_{rt::LockRank::program};
   std::shared_ptr<const Sink> sink_ HW_GUARDED_BY(mutex_);
   void* context_ HW_GUARDED_BY(mutex_) = nullptr;
   std::shared_ptr<Qp::Impl> qp_ HW_GUARDED_BY(mutex_);

@@ -31,7 +31,7 @@ class StackImpl {
 
  private:
   const std::unique_ptr<stack::Stack> stack_;
-  rt::Mutex mutex_{rt::LockRank::process};
+  rt::Mutex mutex_{rt::LockRank::program};
   std::map<verbs::DevicePtr, std::weak_ptr<verbs::Context>> contexts_ HW_GUARDED_BY(mutex_);
 };
 

@@ -74,15 +74,15 @@ FaultySender::Verdict FaultySender::judge(const Message& message) {
     switch (fault.action) {
       case MadFault::Action::drop:
         verdict.drop = true;
-        ++counters_.dropped;
+        counters_.dropped.count();
         break;
       case MadFault::Action::delay:
         verdict.delay += fault.by;
-        ++counters_.delayed;
+        counters_.delayed.count();
         break;
       case MadFault::Action::duplicate:
         ++verdict.copies;
-        ++counters_.duplicated;
+        counters_.duplicated.count();
         break;
     }
   }
@@ -127,8 +127,7 @@ std::map<std::uint32_t, std::uint64_t> FaultySender::effects() const {
 }
 
 FaultCounters FaultySender::counters() const {
-  rt::Lock lock(mutex_);
-  return counters_;
+  return {counters_.dropped.read(), counters_.delayed.read(), counters_.duplicated.read()};
 }
 
 void FaultySender::hold_back(Delayed delayed, rt::Duration delay) {

@@ -15,6 +15,7 @@ enum class LockRank : std::uint8_t {
   cma_global = 30,     // cma: devices, id lists, listen lists
   port_space = 35,     // cma: port tables
   options = 40,        // cma: options of an id (qp_mutex)
+  program = 45,        // api: what objects of a C++ program share with their handlers
   ucm_channel = 50,    // ucm: event queue of a channel
   ucm_table = 55,      // ucm: user handles
   cm_connection = 60,  // cm: one connection
