@@ -11,11 +11,11 @@
 namespace hawser::stack {
 
 // Thread-safe. The first chunk is chosen by `world`: a Stack that was here before may have used others.
-template <class Space, class Number, unsigned bits>
+template <class Space, class Number, unsigned Bits>
 class OwnSpace final : public Space {
  public:
   explicit OwnSpace(rt::World& world)
-      : next_(world.random32() % chunks), numbers_(world, bits, [this] { return more(); }) {}
+      : next_(world.random32() % chunks), numbers_(world, Bits, [this] { return more(); }) {}
 
   Result<Number> allocate() override {
     const auto number = numbers_.allocate();
