@@ -38,7 +38,7 @@ class WillingHost final : public roce::RcHost {
     sent.emplace_back(datagram.payload.begin(), datagram.payload.end());
   }
   void communication_established() override { ++established; }
-  void entered_error(bool) override { ++errors; }
+  void entered_error(std::optional<roce::ResponderError>) override { ++errors; }
   void send_queue_drained() override {}
   [[nodiscard]] rt::Time now() const override { return {}; }
   [[nodiscard]] std::uint16_t source_port() const override { return roce_v2_port; }

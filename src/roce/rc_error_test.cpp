@@ -19,10 +19,10 @@ struct ErrorCase {
   void (*prepare)(Pair&);
   // The work request that fails.
   SendWork (*work)();
-  WcStatus status;                      // of that work request
-  std::optional<WcStatus> at_receiver;  // completion of the peer's receive
-  bool peer_fails;                      // the peer's queue pair enters the error state too
-  bool peer_event;                      // … and only an async event tells it
+  WcStatus status;                           // of that work request
+  std::optional<WcStatus> at_receiver;       // completion of the peer's receive
+  bool peer_fails;                           // the peer's queue pair enters the error state too
+  std::optional<ResponderError> peer_event;  // … and only an async event tells it
 };
 
 SendWork plain(WorkOp op, std::size_t length = 300) { return End::work(op, 1, 0, length); }
@@ -54,35 +54,29 @@ void only_qp_rights(Pair& pair) {
 }
 
 const ErrorCase cases[] = {
-    {"SendFromBadMemory", nothing, [] { return with_lkey(WorkOp::send); }, WcStatus::loc_prot_err, {}, false, false},
+    {"SendFromBadMemory", nothing, [] { return with_lkey(WorkOp::send); }, WcStatus::loc_prot_err, {}, false, {}},
     {"WriteFromBadMemory",
      nothing,
      [] { return with_lkey(WorkOp::rdma_write); },
      WcStatus::loc_prot_err,
      {},
      false,
-     false},
-    {"ReadIntoBadMemory",
-     nothing,
-     [] { return with_lkey(WorkOp::rdma_read); },
-     WcStatus::loc_prot_err,
-     {},
-     false,
-     false},
+     {}},
+    {"ReadIntoBadMemory", nothing, [] { return with_lkey(WorkOp::rdma_read); }, WcStatus::loc_prot_err, {}, false, {}},
     {"ReadIntoReadOnlyMemory",
      [](Pair& pair) { pair.a.host.regions[End::key].rights = 0; },
      [] { return plain(WorkOp::rdma_read); },
      WcStatus::loc_prot_err,
      {},
      false,
-     false},
+     {}},
     {"AtomicIntoFourBytes",
      nothing,
      [] { return plain(WorkOp::atomic_fetch_and_add, 4); },
      WcStatus::loc_len_err,
      {},
      false,
-     false},
+     {}},
     {"MessageOverTwoGigabytes",
      nothing,
      [] {
@@ -94,36 +88,42 @@ const ErrorCase cases[] = {
      WcStatus::loc_len_err,
      {},
      false,
-     false},
+     {}},
     {"ReadWithoutInitiatorDepth",
      [](Pair& pair) { pair.attributes[0].max_rd_atomic = 0; },
      [] { return plain(WorkOp::rdma_read); },
      WcStatus::loc_qp_op_err,
      {},
      false,
-     false},
+     {}},
     {"ReadWithoutResponderResources",
      [](Pair& pair) { pair.attributes[1].max_dest_rd_atomic = 0; },
      [] { return plain(WorkOp::rdma_read); },
      WcStatus::rem_inv_req_err,
      {},
      true,
-     true},
+     ResponderError::invalid_request},
     {"WriteWithBadKey",
      nothing,
      [] { return with_rkey(WorkOp::rdma_write); },
      WcStatus::rem_access_err,
      {},
      true,
-     true},
-    {"ReadWithBadKey", nothing, [] { return with_rkey(WorkOp::rdma_read); }, WcStatus::rem_access_err, {}, true, true},
+     ResponderError::access_violation},
+    {"ReadWithBadKey",
+     nothing,
+     [] { return with_rkey(WorkOp::rdma_read); },
+     WcStatus::rem_access_err,
+     {},
+     true,
+     ResponderError::access_violation},
     {"AtomicWithBadKey",
      nothing,
      [] { return with_rkey(WorkOp::atomic_fetch_and_add, 8); },
      WcStatus::rem_access_err,
      {},
      true,
-     true},
+     ResponderError::access_violation},
     {"WriteBeyondTheRegion",
      nothing,
      [] {
@@ -134,7 +134,7 @@ const ErrorCase cases[] = {
      WcStatus::rem_access_err,
      {},
      true,
-     true},
+     ResponderError::access_violation},
     {"WriteAroundTheEndOfTheAddressSpace",
      nothing,
      [] {
@@ -145,49 +145,49 @@ const ErrorCase cases[] = {
      WcStatus::rem_access_err,
      {},
      true,
-     true},
+     ResponderError::access_violation},
     {"WriteToReadOnlyRegion",
      only_rights<access::remote_read>,
      [] { return plain(WorkOp::rdma_write); },
      WcStatus::rem_access_err,
      {},
      true,
-     true},
+     ResponderError::access_violation},
     {"ReadFromWriteOnlyRegion",
      only_rights<access::remote_write>,
      [] { return plain(WorkOp::rdma_read); },
      WcStatus::rem_access_err,
      {},
      true,
-     true},
+     ResponderError::access_violation},
     {"AtomicOnOrdinaryRegion",
      only_rights<access::remote_write | access::remote_read>,
      [] { return plain(WorkOp::atomic_cmp_and_swp, 8); },
      WcStatus::rem_access_err,
      {},
      true,
-     true},
+     ResponderError::access_violation},
     {"WriteToQpWithoutTheRight",
      only_qp_rights<access::remote_read | access::remote_atomic>,
      [] { return plain(WorkOp::rdma_write); },
      WcStatus::rem_inv_req_err,
      {},
      true,
-     true},
+     ResponderError::invalid_request},
     {"ReadFromQpWithoutTheRight",
      only_qp_rights<access::remote_write | access::remote_atomic>,
      [] { return plain(WorkOp::rdma_read); },
      WcStatus::rem_inv_req_err,
      {},
      true,
-     true},
+     ResponderError::invalid_request},
     {"AtomicOnQpWithoutTheRight",
      only_qp_rights<access::remote_write | access::remote_read>,
      [] { return plain(WorkOp::atomic_fetch_and_add, 8); },
      WcStatus::rem_inv_req_err,
      {},
      true,
-     true},
+     ResponderError::invalid_request},
     {"AtomicMisaligned",
      nothing,
      [] {
@@ -198,18 +198,32 @@ const ErrorCase cases[] = {
      WcStatus::rem_inv_req_err,
      {},
      true,
-     true},
-    {"SendLongerThanReceive", post_small_receive, [] { return plain(WorkOp::send); }, WcStatus::rem_inv_req_err,
-     WcStatus::loc_len_err, true, false},
-    {"SendIntoBadMemory", post_bad_receive, [] { return plain(WorkOp::send); }, WcStatus::rem_op_err,
-     WcStatus::loc_prot_err, true, false},
-    {"InvalidateUnknownKey", post_receive,
+     ResponderError::invalid_request},
+    {"SendLongerThanReceive",
+     post_small_receive,
+     [] { return plain(WorkOp::send); },
+     WcStatus::rem_inv_req_err,
+     WcStatus::loc_len_err,
+     true,
+     {}},
+    {"SendIntoBadMemory",
+     post_bad_receive,
+     [] { return plain(WorkOp::send); },
+     WcStatus::rem_op_err,
+     WcStatus::loc_prot_err,
+     true,
+     {}},
+    {"InvalidateUnknownKey",
+     post_receive,
      [] {
        SendWork work = plain(WorkOp::send_with_inv);
        work.invalidate_rkey = RKey(bad_key);
        return work;
      },
-     WcStatus::rem_access_err, WcStatus::rem_inv_req_err, true, false},
+     WcStatus::rem_access_err,
+     WcStatus::rem_inv_req_err,
+     true,
+     {}},
 };
 
 class RcError : public testing::TestWithParam<ErrorCase> {};
@@ -245,12 +259,12 @@ TEST_P(RcError, IsToldOnceAndTheRestIsFlushedInOrder) {
   EXPECT_EQ(pair.a.host.sent_ids(), ids);
   EXPECT_EQ(got, statuses);
   EXPECT_EQ(pair.a.host.errors, 1);
-  EXPECT_EQ(pair.a.host.events, 0);
+  EXPECT_EQ(pair.a.host.event, std::nullopt);
   EXPECT_EQ(pair.a.qp.sends_outstanding(), 0U);
   EXPECT_EQ(pair.a.qp.next_deadline(), rt::time_never);
 
   EXPECT_EQ(pair.b.host.errors, tested.peer_fails ? 1 : 0);
-  EXPECT_EQ(pair.b.host.events, tested.peer_event ? 1 : 0);
+  EXPECT_EQ(pair.b.host.event, tested.peer_event);
   ASSERT_EQ(pair.b.host.received.size(), tested.at_receiver ? 1U : 0U);
   if (tested.at_receiver) {
     EXPECT_EQ(pair.b.host.received[0].status, *tested.at_receiver);

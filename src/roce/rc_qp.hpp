@@ -27,6 +27,12 @@ enum class PeerActivity : std::uint8_t {
   stopped,  // alive, but does not run (SIGSTOP, a debugger): it will find what was sent, so nothing is sent again
 };
 
+// Why the responder refused its peer's request (IBTA 9.9.3).
+enum class ResponderError : std::uint8_t {
+  invalid_request,   // its form, its length, or a right that the queue pair does not give
+  access_violation,  // key, range or rights of the memory that it names
+};
+
 class RcHost : public QpHost {
  public:
   // As local_memory(), for what the peer names.
@@ -36,8 +42,9 @@ class RcHost : public QpHost {
   // The responder has taken its first valid request (async event COMM_EST; also establishes the CM connection).
   virtual void communication_established() = 0;
   // The engine has put itself into the error state (local error, retries exhausted, remote error …): the owner moves
-  // the QP to ERR and flushes with RcQp::flush(). `event_needed` when no completion tells it (affiliated async error).
-  virtual void entered_error(bool event_needed) = 0;
+  // the QP to ERR and flushes with RcQp::flush(). `untold` when no completion tells it: an affiliated asynchronous
+  // error does (IBTA 11.6.3.2).
+  virtual void entered_error(std::optional<ResponderError> untold) = 0;
   [[nodiscard]] virtual rt::Time now() const = 0;
   // Asked when a timeout has run out. Must not block.
   [[nodiscard]] virtual PeerActivity peer_activity() const { return PeerActivity::running; }

@@ -37,7 +37,7 @@ class Host final : public roce::RcHost {
   void complete_receive(const roce::Completion&) override {}
   void transmit(const fabric::OutDatagram&) override {}
   void communication_established() override {}
-  void entered_error(bool) override { qp->flush(); }
+  void entered_error(std::optional<roce::ResponderError>) override { qp->flush(); }
   void send_queue_drained() override {}
   [[nodiscard]] rt::Time now() const override { return rt::Time(std::chrono::seconds(1)); }
   [[nodiscard]] std::uint16_t source_port() const override { return roce_v2_port; }

@@ -454,7 +454,7 @@ void RcQp::Requester::fail_front(WcStatus status, std::uint32_t vendor_err) {
   state_ = State::failed;
   deadline_ = rt::time_never;
   host_.complete_send(completion);
-  host_.entered_error(false);
+  host_.entered_error(std::nullopt);
 }
 
 // After every change: tells a local error whose turn has come, and the end of draining.

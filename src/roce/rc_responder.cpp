@@ -393,7 +393,8 @@ void RcQp::Responder::refuse(std::uint8_t nak, WcStatus receive_status) {
     host_.complete_receive(
         {.wr_id = interrupted->receive.wr_id, .status = receive_status, .opcode = WcOpcode::recv, .vendor_err = nak});
   }
-  host_.entered_error(!has_receive);
+  const auto why = nak == aeth_nak_remote_access ? ResponderError::access_violation : ResponderError::invalid_request;
+  host_.entered_error(has_receive ? std::nullopt : std::optional(why));
 }
 
 std::uint32_t RcQp::Responder::packets_for(std::uint64_t bytes) const {

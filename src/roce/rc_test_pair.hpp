@@ -60,9 +60,9 @@ class TestHost final : public RcHost {
     fabric_.send(std::span(&datagram, 1));
   }
   void communication_established() override { ++established; }
-  void entered_error(bool event_needed) override {
+  void entered_error(std::optional<ResponderError> untold) override {
     ++errors;
-    events += event_needed ? 1 : 0;
+    event = untold;
     if (flush) flush();
   }
   void send_queue_drained() override { ++drained; }
@@ -88,7 +88,8 @@ class TestHost final : public RcHost {
   std::vector<std::vector<std::byte>> packets;
   std::function<bool()> drop;   // whether to lose the packet that is being sent
   std::function<void()> flush;  // what the owner of the queue pair does on an error
-  int established = 0, errors = 0, events = 0, drained = 0;
+  int established = 0, errors = 0, drained = 0;
+  std::optional<ResponderError> event;
   PeerActivity peer = PeerActivity::running;
 
  private:

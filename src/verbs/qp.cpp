@@ -263,19 +263,37 @@ roce::RcAttributes Qp::rc_attributes() const {
 // The port's MTU is asked when the QP changes state, as the limits of its paths are.
 roce::UdAttributes Qp::ud_attributes() const { return {.qkey = attributes_.qkey, .mtu = port_mtu_, .local_qpn = qpn_}; }
 
+Status Qp::post_sends_or_none(std::span<roce::SendWork> works) {
+  const Call call(*this, nullptr);
+  for (std::size_t i = 0; i < works.size(); ++i) {
+    if (const Status status = check(works[i], i); !status) return status;
+  }
+  for (roce::SendWork& work : works) post_checked(std::move(work));
+  return {};
+}
+
 Status Qp::post_one(roce::SendWork&& work) {
-  const QpState now_in = state();
-  if (now_in < QpState::rts) return hawser::fail(EINVAL);
+  if (const Status status = check(work, 0); !status) return status;
+  post_checked(std::move(work));
+  return {};
+}
+
+// `before_it` have been checked and will be posted first.
+Status Qp::check(const roce::SendWork& work, std::size_t before_it) {
+  if (state() < QpState::rts) return hawser::fail(EINVAL);
   if (init_.type == QpType::ud && !roce::UdQp::acceptable(work)) return hawser::fail(EINVAL);
   const QpCapabilities& caps = init_.capabilities;
   if (work.inlined ? work.inline_data.size() > caps.max_inline_bytes : work.sges.size() > caps.max_send_sge) {
     return hawser::fail(EINVAL);
   }
-  if (sends_outstanding() >= caps.max_send_wr) return hawser::fail(ENOMEM);
+  if (sends_outstanding() + before_it >= caps.max_send_wr) return hawser::fail(ENOMEM);
+  return {};
+}
+
+void Qp::post_checked(roce::SendWork&& work) {
   work.signaled |= init_.signal_all;
   engine([&](auto& e) { e.post_send(std::move(work)); });
-  if (error_pending_ || now_in == QpState::err) enter_error();
-  return {};
+  if (error_pending_ || state() == QpState::err) enter_error();
 }
 
 Status Qp::post_one(roce::RecvWork&& work) {
@@ -431,10 +449,13 @@ void Qp::communication_established() {
   if (state() == QpState::rtr) context_.events().push({.type = AsyncEventType::comm_est, .source = this});
 }
 
-void Qp::entered_error(bool event_needed) {
+void Qp::entered_error(std::optional<roce::ResponderError> untold) {
   mutex_.assert_held();
   error_pending_ = true;
-  if (event_needed) context_.events().push({.type = AsyncEventType::qp_fatal, .source = this});
+  if (!untold) return;
+  const auto type =
+      *untold == roce::ResponderError::access_violation ? AsyncEventType::qp_access_err : AsyncEventType::qp_req_err;
+  context_.events().push({.type = type, .source = this});
 }
 
 void Qp::send_queue_drained() {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <variant>
 
 #include <boost/container/small_vector.hpp>
@@ -93,6 +94,8 @@ class Qp final : public AsyncSource,
     }
     return {};
   }
+  // All of `works` or, on an error, none of them (ibv_wr_complete). Errors as above.
+  Status post_sends_or_none(std::span<roce::SendWork> works);
   // EINVAL also when receives come from an SRQ.
   template <class Produce>
   Status post_receive(Produce&& produce) {
@@ -144,7 +147,9 @@ class Qp final : public AsyncSource,
 
   Qp(Context& context, QpInit init, Qpn qpn);
 
+  [[nodiscard]] Status check(const roce::SendWork& work, std::size_t before_it) HW_REQUIRES(mutex_);
   Status post_one(roce::SendWork&& work) HW_REQUIRES(mutex_);
+  void post_checked(roce::SendWork&& work) HW_REQUIRES(mutex_);
   Status post_one(roce::RecvWork&& work) HW_REQUIRES(mutex_);
   struct DeviceView {
     std::optional<Gid> source_gid;  // at the index that the address vector names
@@ -190,7 +195,7 @@ class Qp final : public AsyncSource,
   std::span<std::byte> datagram_buffer() override;
   void transmit(const fabric::OutDatagram& datagram) override;
   void communication_established() override;
-  void entered_error(bool event_needed) override;
+  void entered_error(std::optional<roce::ResponderError> untold) override;
   void send_queue_drained() override;
   bool put_back(roce::RecvWork&& receive) override;
   void send_too_long(std::uint64_t bytes) override;

@@ -368,6 +368,54 @@ TEST(Qp, AFullCompletionQueueBreaksQueuePairAndQueue) {
   EXPECT_THAT(types, testing::ElementsAre(AsyncEventType::cq_err, AsyncEventType::qp_fatal));
 }
 
+TEST(Qp, ARefusedRequestIsToldByAnEventThatSaysWhy) {
+  struct Case {
+    roce::WorkOp op;
+    std::uint32_t length;
+    AsyncEventType type;
+  };
+  constexpr std::uint64_t no_place_for_an_atomic = 4;
+  for (const Case& refused : {Case{roce::WorkOp::rdma_write, 16, AsyncEventType::qp_access_err},
+                              Case{roce::WorkOp::atomic_fetch_and_add, 8, AsyncEventType::qp_req_err}}) {
+    Pair pair;
+    auto data = pattern(16);
+    roce::SendWork work = send_of(1, pair.sge_a(data));
+    work.op = refused.op;
+    work.rkey = RKey(0xBAD);
+    work.sges[0].length = refused.length;
+    work.remote_addr = no_place_for_an_atomic;
+    ASSERT_TRUE(pair.qp_a->post_send(once(work)));
+    pair.run();
+    EXPECT_EQ(pair.qp_b->state(), QpState::err);
+    const auto event = pair.b.context->events().take();
+    ASSERT_TRUE(event);
+    EXPECT_EQ(event->type, refused.type);
+    EXPECT_EQ(event->source, pair.qp_b.get());
+    pair.b.context->events().acknowledge(*event->source);
+    EXPECT_FALSE(pair.b.context->events().take());
+  }
+}
+
+TEST(Qp, ABatchIsPostedWholeOrNotAtAll) {
+  Pair pair;
+  auto data = pattern(16);
+  const roce::Sge sge = pair.sge_a(data);
+  std::vector<std::byte> received(64);
+  ASSERT_TRUE(pair.qp_b->post_receive(once(receive_of(7, pair.sge_b(received)))));
+  std::vector<roce::SendWork> works(pair.qp_a->init().capabilities.max_send_wr + 1, send_of(1, sge));
+  EXPECT_EQ(errno_of(pair.qp_a->post_sends_or_none(works)), ENOMEM);
+  works.resize(2);
+  works[1].sges.resize(pair.qp_a->init().capabilities.max_send_sge + 1);
+  EXPECT_EQ(errno_of(pair.qp_a->post_sends_or_none(works)), EINVAL);
+  pair.run();
+  EXPECT_TRUE(Pair::drain(*pair.cq_a).empty());
+  EXPECT_TRUE(Pair::drain(*pair.cq_b).empty());
+  works.resize(1);
+  EXPECT_TRUE(pair.qp_a->post_sends_or_none(works));
+  pair.run();
+  EXPECT_EQ(Pair::drain(*pair.cq_b).size(), 1U);
+}
+
 TEST(Qp, ARemovedDeviceFlushesItsQueuePairs) {
   Pair pair;
   auto data = pattern(16);

@@ -350,6 +350,9 @@ TEST_F(Api, ExtendedCallsMoveTheSameData) {
   ibv_wr_send(work);
   ibv_wr_set_sge(work, mr[0]->lkey, reinterpret_cast<std::uintptr_t>(memory[0].data()), 8);
   ASSERT_EQ(ibv_wr_complete(work), 0);
+  ibv_wr_start(work);
+  for (work->wr_id = 6; work->wr_id <= 10; ++work->wr_id) ibv_wr_send(work);
+  EXPECT_EQ(ibv_wr_complete(work), ENOMEM);  // one more than the queue holds: none of them is posted
   ibv_poll_cq_attr poll_attributes{};
   ASSERT_EQ(ibv_start_poll(extended, &poll_attributes), 0);
   EXPECT_EQ(extended->wr_id, 5U);

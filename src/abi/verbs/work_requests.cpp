@@ -136,12 +136,7 @@ void add_inline(ibv_qp_ex* qp, const void* data, std::size_t bytes) {
 
 int complete(ibv_qp_ex* qp) {
   QpShell& shell = shell_of(qp);
-  auto next = shell.work.begin();
-  const Status status = shell.qp->post_send([&](roce::SendWork& work) {
-    if (next == shell.work.end()) return false;
-    work = std::move(*next++);
-    return true;
-  });
+  const Status status = shell.qp->post_sends_or_none(shell.work);
   shell.work.clear();
   shell.building->unlock();
   return errno_of(status);
