@@ -6,14 +6,25 @@
 
 #include "api/id_impl.hpp"
 #include "api/stack_impl.hpp"
+#include "base/call_site.hpp"
 #include "cma/refusal.hpp"
 #include "cma/state.hpp"
 
 namespace hawser {
 namespace {
 
-std::unexpected<std::error_code> has_ended(cma::Entry entry) {
+// With HAWSER_CHECK=1, who goes on with an id that a handler has ended is reported [spec 2.2.2].
+std::unexpected<std::error_code> has_ended(const IdImpl* impl, cma::Entry entry, const void* site) {
+  if (impl != nullptr) impl->report_too_late(entry, site);
   return cma::refuse(EINVAL, entry, cma::State::destroying, cma::Rule::ended);
+}
+
+// One call of a program on an id; `site`: HW_CALL_SITE of the call.
+template <class Call>
+Status call_on(IdImpl* impl, cma::Entry entry, const void* site, Call&& call) {
+  if (impl == nullptr || !impl->alive()) return has_ended(impl, entry, site);
+  const CalledFrom from(site);
+  return call(*impl);
 }
 
 }  // namespace
@@ -21,100 +32,97 @@ std::unexpected<std::error_code> has_ended(cma::Entry entry) {
 IdRef::operator bool() const { return impl_ != nullptr && impl_->alive(); }
 
 Status IdRef::bind_addr(const SocketAddress& address) {
-  if (!*this) return has_ended(cma::Entry::bind_addr);
-  return impl_->id().bind_addr(address);
+  return call_on(impl_, cma::Entry::bind_addr, HW_CALL_SITE,
+                 [&](IdImpl& impl) { return impl.id().bind_addr(address); });
 }
 
 Status IdRef::resolve_addr(const SocketAddress* source, const SocketAddress& destination,
                            std::chrono::nanoseconds timeout) {
-  if (!*this) return has_ended(cma::Entry::resolve_addr);
-  return impl_->id().resolve_addr(source, destination, timeout);
+  return call_on(impl_, cma::Entry::resolve_addr, HW_CALL_SITE,
+                 [&](IdImpl& impl) { return impl.id().resolve_addr(source, destination, timeout); });
 }
 
 Status IdRef::resolve_route(std::chrono::nanoseconds timeout) {
-  if (!*this) return has_ended(cma::Entry::resolve_route);
-  return impl_->id().resolve_route(timeout);
+  return call_on(impl_, cma::Entry::resolve_route, HW_CALL_SITE,
+                 [&](IdImpl& impl) { return impl.id().resolve_route(timeout); });
 }
 
 Status IdRef::connect(const ConnParam& param) {
-  if (!*this) return has_ended(cma::Entry::connect);
-  return impl_->connect(param);
+  return call_on(impl_, cma::Entry::connect, HW_CALL_SITE, [&](IdImpl& impl) { return impl.connect(param); });
 }
 
 Status IdRef::connect_locked(const ConnParam& param) {
-  if (!*this) return has_ended(cma::Entry::connect_locked);
-  return impl_->connect_locked(param);
+  return call_on(impl_, cma::Entry::connect_locked, HW_CALL_SITE,
+                 [&](IdImpl& impl) { return impl.connect_locked(param); });
 }
 
 Status IdRef::listen(int backlog) {
-  if (!*this) return has_ended(cma::Entry::listen);
-  impl_->backlog.store(backlog);
-  return impl_->id().listen(backlog);
+  return call_on(impl_, cma::Entry::listen, HW_CALL_SITE, [&](IdImpl& impl) {
+    impl.backlog.store(backlog);
+    return impl.id().listen(backlog);
+  });
 }
 
 Status IdRef::accept(const ConnParam& param) {
-  if (!*this) return has_ended(cma::Entry::accept);
-  return impl_->accept(&param);
+  return call_on(impl_, cma::Entry::accept, HW_CALL_SITE, [&](IdImpl& impl) { return impl.accept(&param); });
 }
 
 Status IdRef::accept() {
-  if (!*this) return has_ended(cma::Entry::accept);
-  return impl_->accept(nullptr);
+  return call_on(impl_, cma::Entry::accept, HW_CALL_SITE, [&](IdImpl& impl) { return impl.accept(nullptr); });
 }
 
 Status IdRef::reject(std::span<const std::byte> private_data, RejectReason reason) {
-  if (!*this) return has_ended(cma::Entry::reject);
-  return impl_->id().reject(static_cast<std::uint16_t>(reason), private_data);
+  return call_on(impl_, cma::Entry::reject, HW_CALL_SITE,
+                 [&](IdImpl& impl) { return impl.id().reject(static_cast<std::uint16_t>(reason), private_data); });
 }
 
 Status IdRef::disconnect() {
-  if (!*this) return has_ended(cma::Entry::disconnect);
-  return impl_->disconnect();
+  return call_on(impl_, cma::Entry::disconnect, HW_CALL_SITE, [&](IdImpl& impl) { return impl.disconnect(); });
 }
 
 Status IdRef::notify_established() {
-  if (!*this) return has_ended(cma::Entry::notify_established);
-  return impl_->id().notify_established();
+  return call_on(impl_, cma::Entry::notify_established, HW_CALL_SITE,
+                 [&](IdImpl& impl) { return impl.id().notify_established(); });
 }
 
 Status IdRef::set_reuseaddr(bool reuse) {
-  if (!*this) return has_ended(cma::Entry::set_option);
-  return impl_->id().set_reuse_address(reuse);
+  return call_on(impl_, cma::Entry::set_option, HW_CALL_SITE,
+                 [&](IdImpl& impl) { return impl.id().set_reuse_address(reuse); });
 }
 
 Status IdRef::set_afonly(bool only) {
-  if (!*this) return has_ended(cma::Entry::set_option);
-  return impl_->id().set_af_only(only);
+  return call_on(impl_, cma::Entry::set_option, HW_CALL_SITE,
+                 [&](IdImpl& impl) { return impl.id().set_af_only(only); });
 }
 
 Status IdRef::set_service_type(std::uint8_t tos) {
-  if (!*this) return has_ended(cma::Entry::set_option);
-  return impl_->id().set_service_type(tos);
+  return call_on(impl_, cma::Entry::set_option, HW_CALL_SITE,
+                 [&](IdImpl& impl) { return impl.id().set_service_type(tos); });
 }
 
 Status IdRef::set_ack_timeout(std::uint8_t timeout) {
-  if (!*this) return has_ended(cma::Entry::set_option);
-  return impl_->id().set_ack_timeout(timeout);
+  return call_on(impl_, cma::Entry::set_option, HW_CALL_SITE,
+                 [&](IdImpl& impl) { return impl.id().set_ack_timeout(timeout); });
 }
 
 Status IdRef::set_min_rnr_timer(std::uint8_t timer) {
-  if (!*this) return has_ended(cma::Entry::set_option);
-  return impl_->id().set_min_rnr_timer(timer);
+  return call_on(impl_, cma::Entry::set_option, HW_CALL_SITE,
+                 [&](IdImpl& impl) { return impl.id().set_min_rnr_timer(timer); });
 }
 
 Status IdRef::set_response_timeout(std::uint8_t timeout) {
-  if (!*this) return has_ended(cma::Entry::set_option);
-  return impl_->id().set_response_timeout(timeout);
+  return call_on(impl_, cma::Entry::set_option, HW_CALL_SITE,
+                 [&](IdImpl& impl) { return impl.id().set_response_timeout(timeout); });
 }
 
 Status IdRef::set_retries(std::uint8_t retries) {
-  if (!*this) return has_ended(cma::Entry::set_option);
-  return impl_->id().set_retries(retries);
+  return call_on(impl_, cma::Entry::set_option, HW_CALL_SITE,
+                 [&](IdImpl& impl) { return impl.id().set_retries(retries); });
 }
 
 Status IdRef::set_report_unreachable(bool report) {
-  if (!*this) return has_ended(cma::Entry::set_option);
-  return impl_->id().set_report_unreachable(report);
+  return call_on(impl_, cma::Entry::set_option, HW_CALL_SITE,
+                 [&](IdImpl& impl) { return impl.id().set_report_unreachable(report); });
 }
 
 Result<Qp> IdRef::create_qp(const Pd& pd, const QpInit& init) {

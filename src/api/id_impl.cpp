@@ -68,6 +68,7 @@ std::shared_ptr<IdImpl> IdImpl::create(StackImpl& stack, PortSpace space, QpType
   impl->exchange_sink(std::make_shared<const Sink>(std::move(sink)));
   impl->id_ = stack->cma().create_id(static_cast<cma::PortSpace>(space), static_cast<cma::QpType>(qp_type),
                                      cma_handler(impl), impl.get());
+  impl->id_->name_handler(impl->sink()->name);
   return impl;
 }
 
@@ -101,8 +102,10 @@ void IdImpl::destroy() {
 // ---- events ----
 
 IdImpl::Sink IdImpl::handler_sink(Handler handler) {
+  const HandlerName name = name_of(handler);
   return {.deliver = [handler = std::move(handler)](IdImpl& id, CmEvent& event) { return handler(IdRef(&id), event); },
-          .is_handler = true};
+          .is_handler = true,
+          .name = name};
 }
 
 std::shared_ptr<const IdImpl::Sink> IdImpl::sink() const {
@@ -123,6 +126,7 @@ std::shared_ptr<const IdImpl::Sink> IdImpl::exchange_sink(std::shared_ptr<const 
 void IdImpl::set_handler(Handler handler) {
   Sink next = handler_sink(std::move(handler));
   if (const auto now = sink()) next.on_end = now->on_end;
+  id_->name_handler(next.name);
   exchange_sink(std::make_shared<const Sink>(std::move(next)));
 }
 
@@ -151,6 +155,7 @@ int IdImpl::on_request(cma::Id& child, CmEvent& event) {
   impl->exchange_sink(sink());
   impl->set_context(context());
   child.set_handler(cma_handler(impl), impl.get());
+  child.name_handler(impl->sink()->name);
   event.listener_ = IdRef(this);
   event.request_ = Id(impl);
   handler_thread_.store(rt::this_thread_id());
@@ -174,9 +179,26 @@ int IdImpl::deliver(CmEvent& event) {
   handler_thread_.store(rt::this_thread_id());
   int result = to->deliver(*this, event);
   handler_thread_.store(rt::ThreadId{});
-  if (end_on_return_.load() && result == 0) result = -ECANCELED;
+  const bool by_result = result != 0;
+  if (end_on_return_.load() && !by_result) result = -ECANCELED;
   if (result == 0) return 0;
-  return ended_.exchange(true) ? 0 : result;  // 0: its owner destroys it at this moment, and waits for us
+  if (ended_.exchange(true)) return 0;  // its owner destroys it at this moment, and waits for us
+  rt::Lock lock(mutex_);
+  if (by_result) ended_by_handler_ = {.told = event.type, .handler = to->name};
+  return result;
+}
+
+void IdImpl::report_too_late(cma::Entry entry, const void* site) const {
+  const cma::Contract& contract = stack_->cma().contract();
+  rt::UniqueLock lock(mutex_);
+  if (!contract.watched() || !ended_by_handler_) return;
+  const End by = *ended_by_handler_;
+  lock.unlock();
+  contract.report({.kind = cma::ContractReport::Kind::after_the_end,
+                   .told = static_cast<cma::EventType>(by.told),
+                   .handler = by.handler,
+                   .second = entry,
+                   .second_site = site});
 }
 
 // ---- the queue pair [spec 1.5, 1.10, 5.9] ----
@@ -191,13 +213,13 @@ void IdImpl::follow(CmEvent& event) {
   if (event.type == CmEventType::rejected) qp->to_error();
   if (event.type != CmEventType::connect_response) return;
   Status connected = connect_qp(nullptr);
-  if (connected) connected = id_->accept(nullptr);
+  if (connected) connected = id_->accept_response();
   if (connected) {
     event.type = CmEventType::established;
     return;
   }
   qp->to_error();
-  static_cast<void>(id_->reject(static_cast<std::uint16_t>(RejectReason::consumer_defined), {}));
+  static_cast<void>(id_->reject_response());
   event.type = CmEventType::connect_error;
   event.status = -errno_of(connected);
 }
@@ -257,6 +279,7 @@ bool IdImpl::holds_handler_lock() const { return on_handler_thread() || locked_b
 Status IdImpl::connect(const ConnParam& param) {
   // It would wait for itself, for ever [spec 2.2].
   if (holds_handler_lock()) {
+    id_->check_not_in_handler(cma::Entry::connect);
     return cma::refuse(EDEADLK, cma::Entry::connect, id_->state(), cma::Rule::own_handler);
   }
   return id_->connect(to_internal(param));

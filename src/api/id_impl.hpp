@@ -6,8 +6,10 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 
 #include "api/verbs_impl.hpp"
+#include "base/call_site.hpp"
 #include "cma/manager.hpp"
 #include "hawser/id.hpp"
 #include "runtime/sync.hpp"
@@ -24,6 +26,7 @@ class IdImpl : public std::enable_shared_from_this<IdImpl> {
   struct Sink {
     std::function<int(IdImpl& id, CmEvent& event)> deliver;
     bool is_handler{};                               // of the program
+    HandlerName name{};                              // for reports
     std::function<void(const IdImpl& id)> on_end{};  // when the id is no more
   };
   [[nodiscard]] static Sink handler_sink(Handler handler);
@@ -38,6 +41,8 @@ class IdImpl : public std::enable_shared_from_this<IdImpl> {
   void destroy();
   // Until destroy(), or until a handler has said so.
   [[nodiscard]] bool alive() const { return !ended_.load(); }
+  // A call on what is not alive: the program's fault if its handler has ended the id.
+  void report_too_late(cma::Entry entry, const void* site) const;
   [[nodiscard]] cma::Id& id() const { return *id_; }
   [[nodiscard]] StackImpl& stack() const { return stack_; }
 
@@ -89,6 +94,11 @@ class IdImpl : public std::enable_shared_from_this<IdImpl> {
   std::shared_ptr<Qp::Impl> qp_ HW_GUARDED_BY(mutex_);
   rt::CondVar forgotten_changed_;
   bool forgotten_ HW_GUARDED_BY(mutex_) = false;
+  struct End {
+    CmEventType told;
+    HandlerName handler;
+  };
+  std::optional<End> ended_by_handler_ HW_GUARDED_BY(mutex_);
   rt::Work end_work_;             // ends a listener that was destroyed in its own handler
   std::shared_ptr<IdImpl> self_;  // while that is queued
 };

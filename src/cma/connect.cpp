@@ -6,8 +6,6 @@
 
 namespace hawser::cma {
 
-#define HW_CALL_SITE __builtin_return_address(0)
-
 namespace {
 
 constexpr std::size_t rep_user_data_bytes = 196;
@@ -126,6 +124,15 @@ Status Id::send_sidr_req(cm::Connection& connection, const ConnParam& param) {
 Status Id::accept(const ConnParam* param) {
   handler_mutex_.assert_held();
   Entered entered(contract_, Entry::accept, HW_CALL_SITE);
+  return answer(param);
+}
+
+Status Id::accept_response() {
+  handler_mutex_.assert_held();
+  return answer(nullptr);
+}
+
+Status Id::answer(const ConnParam* param) {
   if (state() != State::connect) return refusal(EINVAL, Entry::accept, Rule::needs_connect);
   cm::Connection* const lower = connection();
   if (lower == nullptr) return refusal(EINVAL, Entry::accept, Rule::needs_connection);
@@ -196,6 +203,12 @@ Status Id::reject(std::uint16_t reason, std::span<const std::byte> private_data)
   cm::Connection* const lower = connection();
   if (lower == nullptr) return refusal(EINVAL, Entry::reject, Rule::needs_connection);
   return refuse(*lower, reason, private_data);
+}
+
+Status Id::reject_response() {
+  cm::Connection* const lower = connection();
+  if (lower == nullptr) return refusal(EINVAL, Entry::reject, Rule::needs_connection);
+  return refuse(*lower, static_cast<std::uint16_t>(cm::RejectReason::consumer_defined), {});
 }
 
 // A SIDR_REP has no reasons [spec 1.10.5].

@@ -16,6 +16,7 @@ Core::~Core() {
   rt::Lock lock(mutex_);
   HW_ASSERT(live_ids_ == 0, "cma-manager-destroyed-with-ids");
   HW_ASSERT(listening_.empty() && wildcards_.empty(), "cma-manager-destroyed-with-listeners");
+  for (Id* id : ended_ids_) delete id;
 }
 
 Id* Core::create(PortSpace space, QpType qp_type, Handler handler, void* context) {
@@ -44,9 +45,27 @@ void Core::count_birth() {
   ++live_ids_;
 }
 
-void Core::count_death() {
-  rt::Lock lock(mutex_);
-  --live_ids_;
+// Nobody calls it any more, or breaks the contract: then a kept id says no to everything, being in DESTROYING, and says
+// so. What it held for others goes at once.
+void Core::bury(Id* id) {
+  const bool kept = contract.keeps_ended();
+  if (kept) {
+    id->set_handler({}, nullptr);
+    id->record_.reset();
+  } else {
+    delete id;
+  }
+  Id* oldest = nullptr;
+  {
+    rt::Lock lock(mutex_);
+    --live_ids_;
+    if (kept) ended_ids_.push_back(id);
+    if (ended_ids_.size() > ended_ids_kept) {
+      oldest = ended_ids_.front();
+      ended_ids_.pop_front();
+    }
+  }
+  delete oldest;
 }
 
 std::size_t Core::live_ids() const {

@@ -3,6 +3,7 @@
 // [spec 2.1.2, 4 #7, 7 I14]
 #pragma once
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <vector>
@@ -29,6 +30,8 @@ class Core {
   void on_neighbour(const addr::NeighbourChange& change);
   void on_address_change(std::uint32_t interface);
   [[nodiscard]] std::size_t live_ids() const;
+  // The last thing that is done with an id that has ended.
+  void bury(Id* id);
 
   // --- devices (device_removal.cpp) ---
   // ENODEV when the device has gone: whoever attaches after the removal pass is refused, whoever attached before it is
@@ -102,7 +105,6 @@ class Core {
 
   void end_orphans();
   void count_birth();
-  void count_death();
 
   mutable rt::Mutex mutex_{rt::LockRank::cma_global};
   std::map<const verbs::Device*, DeviceIds> attached_ HW_GUARDED_BY(mutex_);
@@ -112,6 +114,7 @@ class Core {
   std::vector<std::pair<verbs::DevicePtr, verbs::DeviceChange>> device_changes_ HW_GUARDED_BY(mutex_);
   std::vector<cm::Connection*> orphans_ HW_GUARDED_BY(mutex_);
   std::size_t live_ids_ HW_GUARDED_BY(mutex_) = 0;
+  std::deque<Id*> ended_ids_ HW_GUARDED_BY(mutex_);  // kept for the contract's reports
   rt::Work device_work_, orphan_work_;
   std::uint64_t observer_{};
 };

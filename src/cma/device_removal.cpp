@@ -98,6 +98,7 @@ void Core::remove_id(Id* id) {
   if (result != 0) {
     // We own the cancelling of `old`: DESTROYING follows on our own DEVICE_REMOVAL.
     static_cast<void>(id->claim<State::destroying>());
+    id->contract_.ended_by_handler();
     id->handler_mutex_.unlock();
     id->put();
     return Id::destroy(id, old);

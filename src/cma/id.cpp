@@ -15,6 +15,7 @@ Id::Id(Core& core, PortSpace space, QpType qp_type, std::shared_ptr<const Handle
       starting_psn_(core.services.dispatcher.world().random32()),
       record_(cm::hold_record(core.services.ledger)),
       handler_(std::move(handler)),
+      handler_name_(handler_ ? name_of(*handler_) : HandlerName{}),
       context_(context),
       state_(State::idle),
       contract_(core.contract),
@@ -43,18 +44,21 @@ Id::Id(Core& core, const Id& listener, QpType qp_type)
   write_ledger_state(State::connect);
   Options inherited;
   std::shared_ptr<const Handler> handler;
+  HandlerName handler_name;
   {
     rt::Lock lock(listener.data_mutex_);
     inherited.v6_only = listener.options_.v6_only;
     inherited.service_type = listener.options_.service_type;
     handler = listener.handler_;
+    handler_name = listener.handler_name_;
   }
   rt::Lock lock(data_mutex_);
   options_ = inherited;
   handler_ = std::move(handler);
+  handler_name_ = handler_name;
 }
 
-Id::~Id() { core_.count_death(); }
+Id::~Id() = default;
 
 bool Id::exchange(State from, State to) {
   rt::Lock lock(state_mutex_);
@@ -108,11 +112,13 @@ void Id::cancel(rt::Work& work) {
 // [spec 7 I13]
 int Id::deliver(const Event& event) {
   std::shared_ptr<const Handler> handler;
+  HandlerName name;
   {
     rt::Lock lock(data_mutex_);
     handler = handler_;  // a copy: the handler may install another one
+    name = handler_name_;
   }
-  contract_.handler_begins();
+  contract_.handler_begins(event.type, name);
   const int result = (*handler)(*this, event);
   contract_.handler_ends();
   return result;
@@ -135,11 +141,25 @@ void* Id::context() const {
 }
 
 void Id::set_handler(Handler handler, void* context) {
+  const HandlerName name = name_of(handler);
   auto shared = std::make_shared<const Handler>(std::move(handler));
   rt::Lock lock(data_mutex_);
   handler_.swap(shared);  // the old one is released outside the lock
+  handler_name_ = name;
   context_ = context;
 }
+
+HandlerName Id::handler_name() const {
+  rt::Lock lock(data_mutex_);
+  return handler_name_;
+}
+
+void Id::name_handler(const HandlerName& name) {
+  rt::Lock lock(data_mutex_);
+  handler_name_ = name;
+}
+
+void Id::check_not_in_handler(Entry entry) const { static_cast<void>(contract_.allowed_here(entry, HW_CALL_SITE)); }
 
 const Id* Id::listener() const {
   rt::Lock lock(data_mutex_);

@@ -69,6 +69,10 @@ class Id : public DeviceHook {
   // set_handler(), which it may call on the child during that event.
   [[nodiscard]] void* context() const;
   void set_handler(Handler handler, void* context);
+  // For reports: whom the handler calls, if that is somebody else's code.
+  void name_handler(const HandlerName& name);
+  // Reports, with HAWSER_CHECK=1, that this thread is inside a handler of the id, where `entry` would wait for itself.
+  void check_not_in_handler(Entry entry) const;
 
   [[nodiscard]] State state() const { return state_.load(); }  // the one unlocked read [spec 2.2.6]
   [[nodiscard]] PortSpace port_space() const { return port_space_; }
@@ -91,7 +95,11 @@ class Id : public DeviceHook {
   // A UD id always answers its request, with the default Q_Key unless the parameter has one.
   Status accept(const ConnParam* param);
   Status reject(std::uint16_t reason, std::span<const std::byte> private_data);  // (handler)
-  Status disconnect();                                                           // (handler)
+  // What a layer above does for the program while it tells an event: CONNECT_RESPONSE is answered, or refused. No calls
+  // of the program's, which may be making one at this moment.
+  Status accept_response();
+  Status reject_response();
+  Status disconnect();  // (handler)
   Status notify_established();
   // rdma_init_qp_attr. A UD id that has no Q_Key yet gets the default one.
   [[nodiscard]] Result<cm::QpAttributes> qp_attributes(cm::QpTarget target);
@@ -172,6 +180,7 @@ class Id : public DeviceHook {
   // --- handlers ---
   // Calls the handler. The caller acts on a result ≠ 0: destroy_and_unlock().
   [[nodiscard]] int deliver(const Event& event) HW_REQUIRES(handler_mutex_);
+  [[nodiscard]] HandlerName handler_name() const;
   // A work's end: delivers unless the id is over, gives the work's reference back, ends the id if the handler said so.
   void finish_work(const Event& event) HW_RELEASE(handler_mutex_);
   void on_address(const Result<addr::Resolved>& result);
@@ -204,6 +213,7 @@ class Id : public DeviceHook {
   Status send_request(const ConnParam& param) HW_REQUIRES(handler_mutex_);
   Status send_req(cm::Connection& connection, const ConnParam& param);
   Status send_sidr_req(cm::Connection& connection, const ConnParam& param);
+  Status answer(const ConnParam* param) HW_REQUIRES(handler_mutex_);
   Status send_response(cm::Connection& connection, const ConnParam* param);
   Status send_sidr_rep(cm::Connection& connection, const ConnParam& param);
   Status refuse(cm::Connection& connection, std::uint16_t reason, std::span<const std::byte> private_data);
@@ -241,12 +251,13 @@ class Id : public DeviceHook {
   const PortSpace port_space_;
   const QpType qp_type_;
   const Psn starting_psn_;  // what the kernel calls seq_num [spec 1.1.2, 5.7.1]
-  const cm::LedgerHold record_;
+  cm::LedgerHold record_;
   mutable rt::Mutex handler_mutex_{rt::LockRank::handler};
 
   // What entry points, handlers and queries share besides the state.
   mutable rt::Mutex data_mutex_{rt::LockRank::options};
   std::shared_ptr<const Handler> handler_ HW_GUARDED_BY(data_mutex_);
+  HandlerName handler_name_ HW_GUARDED_BY(data_mutex_);
   void* context_ HW_GUARDED_BY(data_mutex_);
   const Id* listener_ HW_GUARDED_BY(data_mutex_) = nullptr;
   SocketAddress source_ HW_GUARDED_BY(data_mutex_);

@@ -7,8 +7,6 @@
 
 namespace hawser::cma {
 
-#define HW_CALL_SITE __builtin_return_address(0)
-
 // LISTEN is entered and unwound under the handler_mutex, and a request waits for that mutex: it meets a listener that
 // is complete, or none (DESIGN 4, rule 6) [spec 1.4.23, 1.4.24, 2.4.1, 3.3 I5].
 Status Id::listen(int /*backlog*/) {

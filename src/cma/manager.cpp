@@ -11,7 +11,7 @@ Id* Manager::create_id(PortSpace space, QpType qp_type, Handler handler, void* c
   return core_->create(space, qp_type, std::move(handler), context);
 }
 
-void Manager::destroy_id(Id* id) { core_->destroy(id, __builtin_return_address(0)); }
+void Manager::destroy_id(Id* id) { core_->destroy(id, HW_CALL_SITE); }
 void Manager::on_neighbour(const addr::NeighbourChange& change) { core_->on_neighbour(change); }
 void Manager::on_address_change(std::uint32_t interface) { core_->on_address_change(interface); }
 Contract& Manager::contract() { return core_->contract; }

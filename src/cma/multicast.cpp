@@ -12,8 +12,6 @@
 
 namespace hawser::cma {
 
-#define HW_CALL_SITE __builtin_return_address(0)
-
 namespace {
 
 constexpr std::uint8_t group_hop_limit = 64;

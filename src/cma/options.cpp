@@ -4,8 +4,6 @@
 
 namespace hawser::cma {
 
-#define HW_CALL_SITE __builtin_return_address(0)
-
 // [spec 1.4.34, 3.3 B]
 Status Id::set_reuse_address(bool reuse) {
   Entered entered(contract_, Entry::set_option, HW_CALL_SITE);

@@ -97,7 +97,7 @@ int Core::deliver_request(Id& listener, const verbs::DevicePtr& device, ServiceI
   int result = -errno_of(child->become_child(device, service, header, connection, event));
   if (result == 0) {
     child->set_listener(&listener);
-    listener.contract_.handler_begins();
+    listener.contract_.handler_begins(EventType::connect_request, listener.handler_name());
     result = child->deliver(request(event));
     listener.contract_.handler_ends();
     child->set_listener(nullptr);

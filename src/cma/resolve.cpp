@@ -6,8 +6,6 @@
 
 namespace hawser::cma {
 
-#define HW_CALL_SITE __builtin_return_address(0)
-
 namespace {
 
 constexpr std::uint8_t roce_packet_life_time = 16;

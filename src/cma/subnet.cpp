@@ -7,8 +7,6 @@
 
 namespace hawser::cma {
 
-#define HW_CALL_SITE __builtin_return_address(0)
-
 namespace {
 
 constexpr rt::Duration service_timeout = std::chrono::seconds(3);

@@ -9,9 +9,11 @@ void Core::destroy(Id* id, const void* call_site) {
   if (!id->contract_.allowed_here(Entry::destroy_id, call_site)) return;
   std::optional<State> old;
   {
-    Entered entered(id->contract_, Entry::destroy_id, call_site);
+    const Entered entered(id->contract_, Entry::destroy_id, call_site);
+    if (entered.too_late()) return;
     rt::Lock lock(id->handler_mutex_);
     old = id->claim<State::destroying>();
+    id->contract_.ended_by_owner(call_site);
   }
   Id::destroy(id, old);
 }
@@ -19,6 +21,7 @@ void Core::destroy(Id* id, const void* call_site) {
 // [spec 2.2.2]
 void Id::destroy_and_unlock() {
   const std::optional<State> old = claim<State::destroying>();
+  contract_.ended_by_handler();
   handler_mutex_.unlock();
   destroy(this, old);
 }
@@ -43,7 +46,7 @@ void Id::destroy(Id* id, std::optional<State> old) {
   id->cancel(id->address_change_work_);
   id->release_port();
   id->put_and_wait();
-  delete id;
+  core.bury(id);
 }
 
 // The claimer of DEVICE_REMOVAL or DESTROYING ends what the id was doing; who comes later finds DEVICE_REMOVAL and

@@ -3,7 +3,9 @@
 
 #include <cstring>
 
+#include "abi/rdmacm/acknowledgements.hpp"
 #include "abi/rdmacm/support.hpp"
+#include "base/call_site.hpp"
 
 namespace hawser::abi::rdmacm {
 namespace {
@@ -153,7 +155,7 @@ bool prepare(const Call& call, const ucm::EventRecord& record, CmEvent& event) {
 }
 
 // Null: nothing that the program is told of.
-std::shared_ptr<CmEvent> translate(ucm::Manager& ucm, const ucm::EventRecord& record) {
+std::shared_ptr<CmEvent> translate(ucm::Manager& ucm, const ucm::EventRecord& record, const void* program_site) {
   Process& process = Process::current();
   std::shared_ptr<Multicast> multicast;
   if (record.multicast != 0) {
@@ -171,6 +173,7 @@ std::shared_ptr<CmEvent> translate(ucm::Manager& ucm, const ucm::EventRecord& re
     return nullptr;
   }
   if (multicast != nullptr) on_multicast(*id, multicast, record, *event);
+  if (program_site != nullptr) note_fetched(*event, program_site);
   process.events.insert(event);
   return event;
 }
@@ -183,14 +186,14 @@ bool non_blocking(int fd) {
 }  // namespace
 
 // [spec 6.2 #12]
-Result<std::shared_ptr<CmEvent>> fetch_event(const std::shared_ptr<Channel>& channel) {
+Result<std::shared_ptr<CmEvent>> fetch_event(const std::shared_ptr<Channel>& channel, const void* program_site) {
   Process& process = Process::current();
   const auto ucm = process.ucm();
   if (!ucm) return fail(ucm.error());
   const int fd = channel->descriptor->fd();
   for (;;) {
     while (const auto record = (*ucm)->get_event(channel->file)) {
-      if (auto event = translate(**ucm, *record)) return event;
+      if (auto event = translate(**ucm, *record, program_site)) return event;
     }
     if (non_blocking(fd)) return fail(EAGAIN);
     const Status waited =
@@ -225,7 +228,7 @@ using namespace hawser::abi::rdmacm;
 int rdma_get_cm_event(rdma_event_channel* channel, rdma_cm_event** event) {
   const auto known = Process::current().channels.find(channel);
   if (known == nullptr || event == nullptr) return fail_errno(EINVAL);
-  const auto fetched = fetch_event(known);
+  const auto fetched = fetch_event(known, HW_CALL_SITE);
   if (!fetched) return answer(fetched);
   *event = &(*fetched)->pub;
   return 0;

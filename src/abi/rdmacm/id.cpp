@@ -1,10 +1,9 @@
 // Channels and ids: birth, addresses, options, migration, end.
 #include <cstring>
 
+#include "abi/rdmacm/acknowledgements.hpp"
 #include "abi/rdmacm/support.hpp"
-#include "base/log.hpp"
-#include "cm/ledger.hpp"
-#include "cma/state.hpp"
+#include "base/call_site.hpp"
 
 using namespace hawser;
 using namespace hawser::abi::rdmacm;
@@ -34,56 +33,14 @@ Status resolve(const Call& call, const sockaddr* source, const sockaddr* destina
   return {};
 }
 
-constexpr auto silent_wait = std::chrono::seconds(1);
-
-// What keeps an id from its end, for `hawser ids`.
-cm::LedgerHold show_waiting(const CmId& id, rdma_cm_event_type event) {
-  auto hold = cm::hold_record(Process::current().stack().ledger());
-  cm::update(hold.get(), [&](cm::LedgerRecord& record) {
-    const auto source = SocketAddress::from(&id.pub.route.addr.src_addr);
-    const auto destination = SocketAddress::from(&id.pub.route.addr.dst_addr);
-    record.in_use = 1;
-    record.cma_state = static_cast<std::uint8_t>(cma::State::destroying);
-    record.qp_type = static_cast<std::uint8_t>(id.pub.qp_type);
-    record.port_space = static_cast<std::uint16_t>(id.pub.ps);
-    record.unacknowledged = static_cast<std::uint8_t>(event + 1);
-    if (source) {
-      record.source_family = static_cast<std::uint8_t>(source->family);
-      record.source_port = source->port;
-      std::ranges::copy(source->ip.bytes, record.source);
-    }
-    if (destination) {
-      record.destination_family = static_cast<std::uint8_t>(destination->family);
-      record.destination_port = destination->port;
-      std::ranges::copy(destination->ip.bytes, record.destination);
-    }
-  });
-  return hold;
-}
-
-// Says so when it takes long: a program that forgets an acknowledgement waits for ever.
-void wait_for_acknowledgements(CmId& id, unsigned fetched) {
-  const rt::World& world = Process::current().stack().world();
-  if (id.acknowledged_by(fetched, world.now() + silent_wait)) return;
-  cm::LedgerHold shown;
-  for (const auto& event : Process::current().events.list()) {
-    if (event->owner.get() != &id) continue;
-    log::debug("rdma_destroy_id waits: event {} ({}) of id {} ({}) was fetched and is not acknowledged",
-               cma::name(static_cast<cma::EventType>(event->pub.event)), fmt::ptr(&event->pub), id.handle,
-               fmt::ptr(&id.pub));
-    if (shown == nullptr) shown = show_waiting(id, event->pub.event);
-  }
-  id.wait_until_acknowledged(fetched);
-}
-
 // Waits for the acknowledgements of all that was fetched of the id: their events point into it.
-int destroy(const Call& call) {
+int destroy(const Call& call, const void* site) {
   CmId& id = *call.id;
   const auto reported = call.ucm->destroy_id(call.file(), call.handle());
   // ENOENT: it ended with its channel already.
   if (!reported && errno_of(reported) != ENOENT) return answer(reported);
   drop_sync_event(id);
-  if (reported) wait_for_acknowledgements(id, *reported);
+  if (reported) wait_for_acknowledgements(id, *reported, "rdma_destroy_id", site);
   end_memberships(id);
   Process::current().ids.take(&id.pub);
   if (id.sync) close_channel(*call.ucm, id.channel);
@@ -91,12 +48,12 @@ int destroy(const Call& call) {
 }
 
 // [spec 6.4.14]
-int migrate(const Call& call, std::shared_ptr<Channel> to, bool sync) {
+int migrate(const Call& call, std::shared_ptr<Channel> to, bool sync, const void* site) {
   CmId& id = *call.id;
   const auto fetched = call.ucm->migrate_id(to->file, call.file(), call.handle());
   if (!fetched) return answer(fetched);
   if (id.sync) drop_sync_event(id);
-  id.wait_until_acknowledged(*fetched);
+  wait_for_acknowledgements(id, *fetched, "rdma_migrate_id", site);
   const auto old = std::exchange(id.channel, std::move(to));
   if (id.sync) close_channel(*call.ucm, old);
   id.sync = sync;
@@ -153,7 +110,7 @@ int rdma_create_id(rdma_event_channel* channel, rdma_cm_id** id, void* context, 
 
 int rdma_destroy_id(rdma_cm_id* id) {
   const auto call = enter(id);
-  return call ? destroy(*call) : answer(call);
+  return call ? destroy(*call, HW_CALL_SITE) : answer(call);
 }
 
 int rdma_bind_addr(rdma_cm_id* id, sockaddr* address) {
@@ -193,12 +150,12 @@ int rdma_migrate_id(rdma_cm_id* id, rdma_event_channel* channel) {
   if (!call) return answer(call);
   if (channel != nullptr) {
     const auto to = Process::current().channels.find(channel);
-    return to == nullptr ? fail_errno(EINVAL) : migrate(*call, to, false);
+    return to == nullptr ? fail_errno(EINVAL) : migrate(*call, to, false, HW_CALL_SITE);
   }
   if (call->id->sync) return fail_errno(EINVAL);
   const auto own = make_channel();
   if (own == nullptr) return -1;
-  if (migrate(*call, own, true) == 0) return 0;
+  if (migrate(*call, own, true, HW_CALL_SITE) == 0) return 0;
   const int error = errno;
   close_channel(*call->ucm, own);
   return fail_errno(error);

@@ -137,6 +137,12 @@ struct CmEvent {
   std::shared_ptr<CmId> owner;           // whose acknowledgement it is: the listener's for a CONNECT_REQUEST
   std::shared_ptr<Multicast> multicast;  // MULTICAST_*: whose it is too
   ucm::PrivateData private_data;
+  // With HAWSER_CHECK=1; number 0: not by the program itself.
+  struct Fetched {
+    std::uint64_t number{};
+    pid_t thread{};
+    const void* site{};
+  } fetched;
 };
 
 }  // namespace hawser::abi::rdmacm

@@ -33,8 +33,10 @@ void close_channel(ucm::Manager& ucm, const std::shared_ptr<Channel>& channel);
 Status query(const Call& call);
 void query_path(const cm::Path& path, CmId& id);
 
-// Waits for the next event. EAGAIN, EINTR as rdma_get_cm_event.
-Result<std::shared_ptr<CmEvent>> fetch_event(const std::shared_ptr<Channel>& channel);
+// Waits for the next event. EAGAIN, EINTR as rdma_get_cm_event. `program_site`: where the program called that; null:
+// the library fetches it for itself, and acknowledges it.
+Result<std::shared_ptr<CmEvent>> fetch_event(const std::shared_ptr<Channel>& channel,
+                                             const void* program_site = nullptr);
 // In synchronous mode: waits for the event of the call just made and answers as that call. Else 0.
 int complete(CmId& id);
 void drop_sync_event(CmId& id);
