@@ -197,6 +197,7 @@ void Endpoint::end_handler(int result) {
 }
 
 void Endpoint::destroy(int reason) {
+  rt::assert_none_held(rt::LockRank::handler);
   {
     const bool dispatching = core_.dispatcher.on_dispatching_thread();
     rt::Lock lock(mutex_);
@@ -205,7 +206,6 @@ void Endpoint::destroy(int reason) {
     HW_ASSERT(!(handler_running_ && dispatching), "cm-connection-destroyed-in-own-handler");
     while (handler_running_) {
       HW_PROBE("cm-destroy-waits");
-      rt::assert_none_held(rt::LockRank::handler);
       handler_done_.wait(mutex_);
     }
   }

@@ -18,13 +18,11 @@ std::optional<int> Manager::Listener::call(Connection& connection, const Event& 
 }
 
 void Manager::Listener::close(const rt::Dispatcher& dispatcher) {
+  rt::assert_none_held(rt::LockRank::handler);
   const bool within_handler = dispatcher.on_dispatching_thread();
   rt::Lock lock(mutex_);
   closed_ = true;
-  while (running_ && !within_handler) {
-    rt::assert_none_held(rt::LockRank::handler);
-    done_.wait(mutex_);
-  }
+  while (running_ && !within_handler) done_.wait(mutex_);
 }
 
 void Listeners::add(Ref listener) {

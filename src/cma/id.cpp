@@ -90,9 +90,7 @@ void Id::put() {
 
 // [spec 2.1.3, 7 I14]
 void Id::put_and_wait() {
-#if defined(HAWSER_CHECKED)
   rt::assert_none_held(rt::LockRank::handler);
-#endif
   rt::Lock lock(state_mutex_);
   HW_ASSERT(references_ > 0, "cma-owner-reference-underflow");
   --references_;

@@ -351,20 +351,6 @@ TEST(Findings, AnAssertionEndsTheRunAndNotTheProcess) {
   EXPECT_THAT(report.finding->steps, HasSubstr("wrong"));
 }
 
-TEST(Findings, LockDisciplineIsChecked) {  // [spec 2.1.1]
-  const Scenario s = scenario([](Execution& execution) {
-    Mutex outer(LockRank::handler);
-    Mutex inner(LockRank::dispatcher);
-    execution.spawn("wrong", [&] {
-      Lock a(inner);
-      Lock b(outer);
-    });
-  });
-  const Report report = run(s, with("random"));
-  ASSERT_TRUE(report.finding);
-  EXPECT_THAT(report.finding->what, HasSubstr("order of rank"));
-}
-
 TEST(Findings, AnExceptionThatLeavesAFiber) {
   expect_found(scenario([](Execution&) { throw std::runtime_error("from main"); }), "random", FindingKind::exception);
 }
