@@ -42,4 +42,7 @@ if(HAWSER_SANITIZE)
     target_compile_options(hawser_flags INTERFACE -fno-sanitize-recover=undefined)
   endif()
 endif()
+if(HAWSER_FUZZ)  # without the depth of stacks, which fibers have many of
+  target_compile_options(hawser_flags INTERFACE -fsanitize=fuzzer-no-link -fno-sanitize-coverage=stack-depth)
+endif()
 target_link_libraries(hawser_flags INTERFACE fmt::fmt Threads::Threads)

@@ -1,5 +1,6 @@
 # hawser_room(NAME [DEPS ...] [LIBS ...] [SIM] [PRODUCTION_ONLY])
-#   A room is one folder of src/: its *.cpp are a static library hawser_NAME, its *_test.cpp one test program NAME_test.
+#   A room is one folder of src/: its *.cpp are a static library hawser_NAME, its *_test.cpp one test program NAME_test,
+#   each *_fuzzer.cpp a fuzzer.
 #   DEPS are rooms below it, LIBS are external libraries.
 #   SIM also builds the same sources as hawser_NAME_sim with HAWSER_EXPLORE=1 (and checked): there every mutex, atomic, thread, timer
 #   and clock of src/runtime is the explorer's. Files named *_posix.cpp are left out of the sim library, files named
@@ -11,6 +12,8 @@ function(hawser_room NAME)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${NAME}/*.cpp)
   set(tests ${sources})
   list(FILTER tests INCLUDE REGEX "_test\\.cpp$")
+  set(fuzzers ${sources})
+  list(FILTER fuzzers INCLUDE REGEX "_fuzzer\\.cpp$")
   list(FILTER sources EXCLUDE REGEX "_(test|fuzzer|main)\\.cpp$")
   set(production ${sources})
   list(FILTER production EXCLUDE REGEX "_explore\\.cpp$")
@@ -31,6 +34,9 @@ function(hawser_room NAME)
   if(tests)
     hawser_unit_test(${NAME} SOURCES ${tests} LIBS hawser_${NAME} GTest::gmock GTest::gtest_main)
   endif()
+  foreach(fuzzer IN LISTS fuzzers)
+    hawser_fuzzer(${fuzzer} LIBS hawser_${NAME})
+  endforeach()
 endfunction()
 
 function(hawser_room_library TARGET)

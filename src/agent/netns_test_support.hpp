@@ -1,8 +1,15 @@
 // Tests with real sockets run in a network namespace of their own, in a child process: nothing of the host is touched.
 #pragma once
 
+#include <net/if.h>
 #include <poll.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include <cstring>
 #include <functional>
 #include <string>
 
@@ -10,6 +17,28 @@
 #include "cma/port_arbiter.hpp"
 
 namespace hawser::agent::test {
+
+[[nodiscard]] inline bool bring_lo_up() {
+  const int socket = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  ifreq request{};
+  std::strcpy(request.ifr_name, "lo");
+  bool up = ioctl(socket, SIOCGIFFLAGS, &request) == 0;
+  request.ifr_flags = static_cast<short>(request.ifr_flags | IFF_UP);
+  up = up && ioctl(socket, SIOCSIFFLAGS, &request) == 0;
+  close(socket);
+  return up;
+}
+
+// The calling process, which has no second thread yet, moves into a new network namespace. Empty, or "skip: …".
+[[nodiscard]] inline std::string enter_own_netns() {
+  if (unshare(CLONE_NEWNET) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0) {
+    return "skip: neither root nor user namespaces: no network namespace can be made";
+  }
+  if (!bring_lo_up()) return "skip: lo cannot be brought up in a new network namespace";
+  // A new user namespace takes from its creator the right to be looked at through /proc.
+  prctl(PR_SET_DUMPABLE, 1);
+  return {};
+}
 
 // Runs `body` in a forked child inside a new network namespace whose `lo` is up. `body` returns an empty string or what
 // went wrong. nullopt-like: "skip: …" when the machine allows no namespaces.

@@ -74,9 +74,9 @@ bool parse_duration(std::string_view text, rt::Duration& duration) {
   const bool milliseconds = text.ends_with("ms");
   if (!text.ends_with('s')) return false;
   text.remove_suffix(milliseconds ? 2 : 1);
-  if (!parse_number(text, number) || number > 3'600'000) return false;
+  if (!parse_number(text, number)) return false;
   duration = milliseconds ? rt::Duration(std::chrono::milliseconds(number)) : std::chrono::seconds(number);
-  return duration > rt::Duration::zero();
+  return duration > rt::Duration::zero() && duration <= std::chrono::hours(1);
 }
 
 bool parse_chance(std::string_view text, double& chance) {

@@ -50,6 +50,16 @@ TEST(Fault, IsWrittenAsItIsRead) {
   }
 }
 
+// Found by fault_fuzzer: more than an hour in seconds was taken, and written as milliseconds that nobody would take.
+TEST(Fault, ADelayIsAtMostAnHourWhateverTheUnit) {
+  for (const char* text : {"delay=REP:by=3600s", "delay=REP:by=3600000ms"}) {
+    EXPECT_EQ(text_of(*parse_fault(text)), "delay=REP:by=3600000ms");
+  }
+  for (const char* text : {"delay=REP:by=3601s", "delay=REP:by=5005s", "delay=REP:by=3600001ms"}) {
+    EXPECT_FALSE(parse_fault(text)) << text;
+  }
+}
+
 TEST(Fault, WhatIsWrongIsSaid) {
   const auto wrong = [](const char* text) {
     const auto fault = parse_fault(text);

@@ -1,6 +1,4 @@
 // libFuzzer: any UDP payload may be given to decode(); what decodes encodes to the same bytes again.
-// Built with: clang++-19 -std=c++23 -fsanitize=fuzzer,address -Isrc, this file, packet.cpp, icrc.cpp, base/*.cpp,
-// -lisal -lfmt
 #include <algorithm>
 #include <array>
 #include <cstdint>

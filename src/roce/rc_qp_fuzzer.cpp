@@ -1,6 +1,5 @@
 // libFuzzer: a queue pair with work outstanding is given any sequence of packets whose addresses and ICRC are right.
 // Input: records of {length (1 byte, in words), payload without ICRC}; every record is one packet.
-// Built as packet_fuzzer.cpp, with all of roce's sources.
 #include <algorithm>
 #include <array>
 #include <cstdint>

@@ -48,13 +48,17 @@ class GsiSender final : public cm::MadSender {
 class Host {
  public:
   Host(rt::explore::Execution& execution, fabric::SimNetwork& net, std::uint32_t number, fabric::FaultPlan faults = {})
-      : address(IpAddress::v4(0x0A000000 + number)),
-        interface(number),
+      : Host(execution, net, number, {usual_interface(number)}, std::move(faults)) {}
+  // With interfaces of its own; the first one's first address is the host's.
+  Host(rt::explore::Execution& execution, fabric::SimNetwork& net, std::uint32_t number,
+       const std::vector<verbs::InterfaceSnapshot>& interfaces, fabric::FaultPlan faults)
+      : address(interfaces.front().addresses.front()),
+        interface(interfaces.front().index),
         dispatcher(execution.world()),
         resolver(dispatcher, view),
         subnet(dispatcher),
         devices(number),
-        end_(net.attach({address}).release()),
+        end_(net.attach(addresses_of(interfaces)).release()),
         wire(std::unique_ptr<fabric::Fabric>(end_), std::move(faults)),
         gsi(wire, devices),
         groups(wire),
@@ -63,13 +67,7 @@ class Host {
         connections(dispatcher, sender, comm_ids),
         ports(execution.world(), [] { return std::pair<std::uint16_t, std::uint16_t>{40000, 40009}; }),
         service(execution, dispatcher, [this] { receive(); }, [this] { return end_->next_arrival(); }) {
-    view.set_interfaces({verbs::InterfaceSnapshot{.index = number,
-                                                  .name = "eth" + std::to_string(number),
-                                                  .mac = {2, 0, 0, 0, 0, static_cast<std::uint8_t>(number)},
-                                                  .mtu_bytes = 1500,
-                                                  .up = true,
-                                                  .loopback = false,
-                                                  .addresses = {address}}});
+    view.set_interfaces(interfaces);
     devices.apply(view.interfaces());
     gsi.set_receiver([this](const verbs::DevicePtr& device, const verbs::MadAddress& from, const verbs::Mad& mad) {
       connections.on_mad(device, from, mad);
@@ -117,6 +115,20 @@ class Host {
   unsigned forbidden_calls_expected = 0;  // reports that are no finding
 
  private:
+  static verbs::InterfaceSnapshot usual_interface(std::uint32_t number) {
+    return {.index = number,
+            .name = "eth" + std::to_string(number),
+            .mac = {2, 0, 0, 0, 0, static_cast<std::uint8_t>(number)},
+            .mtu_bytes = 1500,
+            .up = true,
+            .loopback = false,
+            .addresses = {IpAddress::v4(0x0A000000 + number)}};
+  }
+  static std::vector<IpAddress> addresses_of(const std::vector<verbs::InterfaceSnapshot>& interfaces) {
+    std::vector<IpAddress> addresses;
+    for (const auto& each : interfaces) addresses.insert(addresses.end(), each.addresses.begin(), each.addresses.end());
+    return addresses;
+  }
   void receive() {
     fabric::InDatagram in[4];
     while (const std::size_t count = wire.receive(in)) {

@@ -1,0 +1,460 @@
+#include "execute.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include <fmt/format.h>
+
+namespace hawser::fuzz {
+
+using cma::EventType;
+using ucm::EventRecord;
+using ucm::Handle;
+
+namespace {
+
+constexpr std::array<std::byte, 255> private_data{};
+constexpr std::size_t path_data_bytes = 72;
+
+// What events show of how far a program came.
+std::string_view depth_of(const EventRecord& event) {
+  const bool datagrams = event.ud.qpn.value != 0;
+  switch (event.type) {
+    case EventType::addr_resolved: return "address resolved";
+    case EventType::addr_error: return "address error";
+    case EventType::route_resolved: return "route resolved";
+    case EventType::route_error: return "route error";
+    case EventType::connect_request: return "request fetched";
+    case EventType::connect_response: return "response fetched";
+    case EventType::connect_error: return "connect error";
+    case EventType::unreachable: return "unreachable";
+    case EventType::rejected: return "rejected";
+    case EventType::established: return datagrams ? "service resolved (SIDR)" : "established";
+    case EventType::disconnected: return "disconnected";
+    case EventType::device_removal: return "device removal";
+    case EventType::multicast_join: return "multicast joined";
+    case EventType::multicast_error: return "multicast error";
+    case EventType::addr_change: return "address change";
+    case EventType::timewait_exit: return "timewait exit";
+    case EventType::addrinfo_resolved: return "services found";
+    case EventType::addrinfo_error: return "services not found";
+    case EventType::user:
+    case EventType::internal: return "own event";
+  }
+  return "unknown event";
+}
+
+constexpr auto all_depths = std::to_array<std::string_view>({"address resolved",
+                                                             "address error",
+                                                             "route resolved",
+                                                             "route error",
+                                                             "request fetched",
+                                                             "accepted",
+                                                             "response fetched",
+                                                             "response accepted",
+                                                             "established",
+                                                             "rejected",
+                                                             "unreachable",
+                                                             "disconnected",
+                                                             "timewait exit",
+                                                             "listening",
+                                                             "service resolved (SIDR)",
+                                                             "device removal",
+                                                             "id without a device",
+                                                             "address change",
+                                                             "multicast joined",
+                                                             "multicast left",
+                                                             "services found",
+                                                             "services not found",
+                                                             "own event",
+                                                             "moved",
+                                                             "moved with events",
+                                                             "closed"});
+
+// What a call may answer. Anything else is a finding [spec 1.4, 6.2].
+bool may_answer(Op op, int error) {
+  constexpr std::array always{0, ENOENT, EINVAL, ENXIO};
+  if (std::ranges::find(always, error) != always.end()) return true;
+  const auto one_of = [error](std::initializer_list<int> errors) {
+    return std::ranges::find(errors, error) != errors.end();
+  };
+  switch (op) {
+    case Op::create_id:
+    case Op::migrate_id: return error == EBADF;
+    case Op::bind: return one_of({EADDRINUSE, EADDRNOTAVAIL, EACCES, ENODEV, EAFNOSUPPORT});
+    case Op::resolve_addr:
+      return one_of({EADDRINUSE, EADDRNOTAVAIL, EACCES, ENODEV, EAFNOSUPPORT, ENETUNREACH, EHOSTUNREACH});
+    case Op::listen: return one_of({EADDRINUSE, EADDRNOTAVAIL, ENODEV});
+    case Op::resolve_route:
+    case Op::connect: return error == ENODEV;  // the device goes meanwhile
+    case Op::set_option: return one_of({ENOSYS, EADDRINUSE, EADDRNOTAVAIL});
+    case Op::resolve_service: return one_of({EOPNOTSUPP, ENODEV});
+    case Op::notify: return error == EISCONN;
+    case Op::join_multicast: return one_of({EOPNOTSUPP, ENODEV, EADDRNOTAVAIL});
+    case Op::get_event: return error == EAGAIN;
+    default: return false;
+  }
+}
+
+struct OptionArgument {
+  int level{}, name{};
+  std::vector<std::byte> value;
+};
+
+template <class T>
+std::vector<std::byte> bytes_of(T value) {
+  std::vector<std::byte> bytes(sizeof value);
+  std::memcpy(bytes.data(), &value, sizeof value);
+  return bytes;
+}
+
+// struct ibv_path_data with one path record.
+std::vector<std::byte> path_data(std::uint32_t flags, std::uint8_t mtu) {
+  std::vector<std::byte> bytes(path_data_bytes);
+  std::memcpy(bytes.data(), &flags, sizeof flags);
+  bytes[8 + 54] = std::byte{static_cast<std::uint8_t>(0x80 | mtu)};
+  return bytes;
+}
+
+OptionArgument option_of(Setting setting) {
+  constexpr int level_id = 0, level_ib = 1, level_hawser = 0x4857;
+  constexpr std::uint32_t usual_flags = 0x2B;
+  switch (setting) {
+    case Setting::tos: return {level_id, 0, bytes_of<std::uint8_t>(8)};
+    case Setting::reuse: return {level_id, 1, bytes_of<int>(1)};
+    case Setting::no_reuse: return {level_id, 1, bytes_of<int>(0)};
+    case Setting::af_only: return {level_id, 2, bytes_of<int>(1)};
+    case Setting::not_af_only: return {level_id, 2, bytes_of<int>(0)};
+    case Setting::ack_timeout: return {level_id, 3, bytes_of<std::uint8_t>(0)};  // [spec 4 #16]
+    case Setting::path: return {level_ib, 1, path_data(usual_flags, 3)};
+    case Setting::path_no_mtu: return {level_ib, 1, path_data(usual_flags, 0)};
+    case Setting::no_path: return {level_ib, 1, path_data(0, 3)};
+    case Setting::response_timeout: return {level_hawser, 1, bytes_of<std::uint8_t>(12)};
+    case Setting::response_timeout_too_long: return {level_hawser, 1, bytes_of<std::uint8_t>(32)};
+    case Setting::no_retries: return {level_hawser, 2, bytes_of<std::uint8_t>(0)};
+    case Setting::report_unreachable: return {level_hawser, 3, bytes_of<int>(1)};
+    case Setting::too_short: return {level_id, 1, bytes_of<std::uint8_t>(1)};
+    case Setting::unknown: return {7, 7, bytes_of<int>(1)};
+  }
+  return {};
+}
+
+cma::ConnParam parameter_of(const Call& call) {
+  cma::ConnParam param;
+  param.qpn = Qpn(call.as<std::uint32_t>(2));
+  param.private_data = std::span(private_data).first(call.as<std::size_t>(3));
+  param.responder_resources = param.initiator_depth = call.as<std::uint8_t>(4);
+  param.retry_count = param.rnr_retry_count = call.as<std::uint8_t>(4);
+  return param;
+}
+
+}  // namespace
+
+// --- Channels
+// ---------------------------------------------------------------------------------------------------------
+
+struct ChannelPlace::Open {
+  struct Bell final : ucm::Notifier {
+    explicit Bell(Open& rung) : open(rung) {}
+    void set_pending(bool pending) override {
+      rt::Lock lock(open.mutex);
+      open.pending = pending;
+      open.rung.notify_all();
+    }
+    Open& open;
+  };
+  rt::Mutex mutex{rt::LockRank::engine};
+  rt::CondVar rung;
+  bool pending HW_GUARDED_BY(mutex) = false;
+  ucm::FilePtr file = std::make_shared<ucm::File>(std::make_unique<Bell>(*this));
+};
+
+ChannelPlace::ChannelPlace(ucm::Manager& ucm) : ucm_(ucm) {
+  for (auto& open : opens_) open = std::make_unique<Open>();
+}
+ChannelPlace::~ChannelPlace() = default;
+
+ChannelPlace::Open& ChannelPlace::current() const { return *opens_[now_.load(std::memory_order_relaxed)]; }
+ucm::FilePtr ChannelPlace::file() const { return current().file; }
+
+std::optional<EventRecord> ChannelPlace::fetch(rt::Time deadline) {
+  Open& open = current();
+  for (;;) {
+    if (auto event = ucm_.get_event(open.file)) return event;
+    rt::Lock lock(open.mutex);
+    bool in_time = true;
+    while (!open.pending && in_time) in_time = open.rung.wait_until(open.mutex, deadline);
+    if (!open.pending) return std::nullopt;
+  }
+}
+
+bool ChannelPlace::close() {
+  std::size_t now = now_.load(std::memory_order_relaxed);
+  do {
+    if (now + 1 == lives) return false;
+  } while (!now_.compare_exchange_strong(now, now + 1, std::memory_order_relaxed));
+  ucm_.close(*opens_[now]->file);
+  return true;
+}
+
+void ChannelPlace::close_all() {
+  for (const auto& open : opens_) ucm_.close(*open->file);
+}
+
+// --- Calls
+// ------------------------------------------------------------------------------------------------------------
+
+Executor::Executor(Machine machine) : machine_(std::move(machine)) {
+  for (std::size_t i = 0; i < channels_per_host; ++i) channels_.push_back(std::make_unique<ChannelPlace>(machine_.ucm));
+}
+
+void Executor::close_all() {
+  for (const auto& channel : channels_) channel->close_all();
+}
+
+ucm::FilePtr Executor::file(const Call& call, std::size_t argument) {
+  return channels_[call.as<std::size_t>(argument)]->file();
+}
+Handle Executor::id(const Call& call, std::size_t argument) const {
+  return ids_[call.as<std::size_t>(argument)].load(std::memory_order_relaxed);
+}
+
+void Executor::run(const Thread& thread, Diary& diary) {
+  for (const Call& call : thread.calls) {
+    const Outcome error = execute(call, diary);
+    ++diary.calls[{call.op, error}];
+    if (!may_answer(call.op, error) && diary.wrong.empty()) {
+      diary.wrong = fmt::format("{} answers {}", text_of(call), std::strerror(error));
+    }
+    if (error == ENXIO) ++diary.reached["id without a device"];
+  }
+}
+
+Executor::Outcome Executor::execute(const Call& call, Diary& diary) {
+  ucm::Manager& ucm = machine_.ucm;
+  switch (call.op) {
+    case Op::create_id: return create_id(call, diary);
+    case Op::destroy_id: return destroy_id(call, diary);
+    case Op::bind:
+      return errno_of(ucm.bind(*file(call), id(call), machine_.address(call.as<Place>(2), call.as<std::uint16_t>(3))));
+    case Op::resolve_addr: return resolve_addr(call);
+    case Op::resolve_service:
+      return errno_of(ucm.resolve_service(*file(call), id(call), {.name = "service", .id = {}}));
+    case Op::query_services: return errno_of(ucm.query_services(*file(call), id(call)));
+    case Op::resolve_route:
+      return errno_of(ucm.resolve_route(*file(call), id(call), std::chrono::milliseconds(call.value(2))));
+    case Op::query_route: return errno_of(ucm.query_route(*file(call), id(call)));
+    case Op::connect: return connect(call);
+    case Op::listen: {
+      const Outcome error = errno_of(ucm.listen(*file(call), id(call), call.as<int>(2)));
+      if (error == 0) ++diary.reached["listening"];
+      return error;
+    }
+    case Op::accept: return accept(call, diary);
+    case Op::accept_response: {
+      const Outcome error = errno_of(ucm.accept_response(*file(call), id(call)));
+      if (error == 0) ++diary.reached["response accepted"];
+      return error;
+    }
+    case Op::reject:
+      return errno_of(ucm.reject(*file(call), id(call), call.as<std::uint16_t>(2),
+                                 std::span(private_data).first(call.as<std::size_t>(3))));
+    case Op::disconnect: return errno_of(ucm.disconnect(*file(call), id(call)));
+    case Op::init_qp_attr: return errno_of(ucm.init_qp_attr(*file(call), id(call), call.as<cm::QpTarget>(2)));
+    case Op::get_event: return get_event(call, diary);
+    case Op::set_option: return set_option(call);
+    case Op::notify: return errno_of(ucm.notify(*file(call), id(call), call.as<int>(2)));
+    case Op::join_multicast: return join_multicast(call, diary);
+    case Op::leave_multicast: return leave_multicast(call, diary);
+    case Op::migrate_id: return migrate_id(call, diary);
+    case Op::write_event: return errno_of(ucm.write_event(*file(call), id(call), 0, call.as<EventType>(2), -1, 42));
+    case Op::set_qp: return errno_of(ucm.set_qp(*file(call), id(call), Qpn(call.as<std::uint32_t>(2)), false));
+    case Op::close:
+      if (channels_[call.as<std::size_t>(0)]->close()) ++diary.reached["closed"];
+      return 0;
+    case Op::happen: machine_.happen(call.as<Happening>(0)); return 0;
+    case Op::pause: machine_.pause(std::chrono::milliseconds(call.value(0))); return 0;
+  }
+  return 0;
+}
+
+Executor::Outcome Executor::create_id(const Call& call, Diary& diary) {
+  const std::uint64_t uid = next_uid_.fetch_add(1, std::memory_order_relaxed);
+  const auto made = machine_.ucm.create_id(file(call), uid, call.as<cma::PortSpace>(2), call.as<cma::QpType>(3));
+  if (!made) return errno_of(made);
+  diary.given.push_back({*made, uid});
+  ids_[call.as<std::size_t>(1)].store(*made, std::memory_order_relaxed);
+  return 0;
+}
+
+Executor::Outcome Executor::destroy_id(const Call& call, Diary& diary) {
+  const Handle handle = id(call);
+  const auto reported = machine_.ucm.destroy_id(*file(call), handle);
+  if (!reported) return errno_of(reported);
+  diary.destroyed.push_back({handle, *reported});
+  return 0;
+}
+
+Executor::Outcome Executor::resolve_addr(const Call& call) {
+  const Place from = call.as<Place>(2);
+  const SocketAddress source = machine_.address(from, 0);
+  const SocketAddress destination = machine_.address(call.as<Place>(3), call.as<std::uint16_t>(4));
+  return errno_of(machine_.ucm.resolve_addr(*file(call), id(call), from == Place::unset ? nullptr : &source,
+                                            destination, std::chrono::milliseconds(call.value(5))));
+}
+
+Executor::Outcome Executor::connect(const Call& call) {
+  return errno_of(machine_.ucm.connect(*file(call), id(call), parameter_of(call)));
+}
+
+Executor::Outcome Executor::accept(const Call& call, Diary& diary) {
+  const Handle handle = id(call);
+  const std::uint64_t uid = next_uid_.fetch_add(1, std::memory_order_relaxed);
+  diary.given.push_back({handle, uid});  // before an event can carry it
+  const Outcome error = errno_of(machine_.ucm.accept(*file(call), handle, uid, parameter_of(call)));
+  if (error == 0) ++diary.reached["accepted"];
+  return error;
+}
+
+Executor::Outcome Executor::set_option(const Call& call) {
+  const OptionArgument option = option_of(call.as<Setting>(2));
+  return errno_of(machine_.ucm.set_option(*file(call), id(call), option.level, option.name, option.value));
+}
+
+Executor::Outcome Executor::join_multicast(const Call& call, Diary& diary) {
+  const std::uint64_t uid = next_uid_.fetch_add(1, std::memory_order_relaxed);
+  const auto joined =
+      machine_.ucm.join_multicast(*file(call), id(call), machine_.address(call.as<Place>(2), 0), uid, call.as<int>(4));
+  if (!joined) return errno_of(joined);
+  diary.given.push_back({*joined, uid});
+  members_[call.as<std::size_t>(3)].store(*joined, std::memory_order_relaxed);
+  return 0;
+}
+
+Executor::Outcome Executor::leave_multicast(const Call& call, Diary& diary) {
+  const Handle handle = members_[call.as<std::size_t>(1)].load(std::memory_order_relaxed);
+  const auto reported = machine_.ucm.leave_multicast(*file(call), handle);
+  if (!reported) return errno_of(reported);
+  diary.left.push_back({handle, *reported});
+  ++diary.reached["multicast left"];
+  return 0;
+}
+
+Executor::Outcome Executor::migrate_id(const Call& call, Diary& diary) {
+  const ucm::FilePtr from = file(call, 1);
+  const auto moved = machine_.ucm.migrate_id(file(call, 0), *from, id(call, 2));
+  if (!moved) return errno_of(moved);
+  ++diary.reached["moved"];
+  if (file(call, 0)->pending()) ++diary.reached["moved with events"];
+  return 0;
+}
+
+Executor::Outcome Executor::get_event(const Call& call, Diary& diary) {
+  const rt::Duration patience = std::min<rt::Duration>(std::chrono::milliseconds(call.value(2)), machine_.patience_max);
+  const rt::Time deadline = machine_.world.now() + patience;
+  const auto event = channels_[call.as<std::size_t>(0)]->fetch(deadline);
+  if (!event) return EAGAIN;
+  note_event(*event, diary);
+  if (event->type == EventType::connect_request) {
+    ids_[call.as<std::size_t>(1)].store(event->id, std::memory_order_relaxed);
+  }
+  return 0;
+}
+
+void Executor::note_event(const EventRecord& event, Diary& diary) {
+  diary.fetched.push_back({event.type, event.status, event.id, event.owner, event.multicast, event.uid});
+  ++diary.reached[depth_of(event)];
+}
+
+// --- What must be true
+// ------------------------------------------------------------------------------------------------
+
+namespace {
+
+// All that a host's threads saw, put together.
+class Verdict {
+ public:
+  explicit Verdict(const std::vector<Diary>& diaries) : diaries_(diaries) {
+    for (const Diary& diary : diaries) {
+      if (!diary.wrong.empty()) wrong(diary.wrong);
+      for (const Diary::Given& given : diary.given) uids_[given.handle].push_back(given.uid);
+    }
+  }
+  std::string reach() {
+    for (const Diary& diary : diaries_) {
+      for (const Diary::Fetched& event : diary.fetched) look_at(event);
+    }
+    for (const Diary& diary : diaries_) {
+      for (const Diary::Ended& end : diary.destroyed) look_at(end, fetched_, "id");
+      for (const Diary::Ended& end : diary.left) look_at(end, fetched_of_multicast_, "membership");
+    }
+    for (const auto& [id, counts] : events_) look_at(id, counts);
+    return verdict_;
+  }
+
+ private:
+  using Counts = std::map<EventType, unsigned>;
+
+  void wrong(std::string what) {
+    if (verdict_.empty()) verdict_ = std::move(what);
+  }
+  void look_at(const Diary::Fetched& event) {
+    ++fetched_[event.owner];
+    if (event.multicast != 0) ++fetched_of_multicast_[event.multicast];
+    if (event.type == EventType::connect_request || event.type == EventType::user || event.type == EventType::internal)
+      return;
+    ++events_[event.id][event.type];
+    // The program knows what it is told of by the number that it gave.
+    const auto known = uids_.find(event.id);
+    if (known == uids_.end() || std::ranges::find(known->second, event.uid) == known->second.end()) {
+      wrong(fmt::format("{} with a uid that nobody gave", cma::name(event.type)));
+    }
+  }
+  // Exactly what the program has to acknowledge, or rdma_destroy_id() waits for ever [spec 2.8.7, 4 #42].
+  void look_at(const Diary::Ended& end, const std::map<Handle, unsigned>& fetched, std::string_view what) {
+    const auto found = fetched.find(end.handle);
+    const unsigned count = found == fetched.end() ? 0 : found->second;
+    if (count != end.reported)
+      wrong(fmt::format("{} {}: {} events fetched, {} reported", what, end.handle, count, end.reported));
+  }
+  void look_at(Handle id, const Counts& counts) {
+    const auto count = [&counts](EventType type) {
+      const auto found = counts.find(type);
+      return found == counts.end() ? 0U : found->second;
+    };
+    for (const EventType once : {EventType::connect_response, EventType::established, EventType::device_removal,
+                                 EventType::timewait_exit, EventType::multicast_join}) {
+      if (count(once) > 1) wrong(fmt::format("id {}: {} {} times", id, cma::name(once), count(once)));
+    }
+    if (count(EventType::rejected) + count(EventType::disconnected) > 1) wrong(fmt::format("id {}: two ends", id));
+  }
+
+  const std::vector<Diary>& diaries_;
+  std::map<Handle, std::vector<std::uint64_t>> uids_;
+  std::map<Handle, unsigned> fetched_, fetched_of_multicast_;
+  std::map<Handle, Counts> events_;
+  std::string verdict_;
+};
+
+}  // namespace
+
+std::string verify(const std::vector<Diary>& diaries) { return Verdict(diaries).reach(); }
+
+void Tally::add(const Tally& other) {
+  for (const auto& [call, count] : other.calls) calls[call] += count;
+  for (const auto& [name, count] : other.reached) reached[name] += count;
+}
+
+void sum_up(const std::vector<Diary>& diaries, Tally& tally) {
+  std::map<std::string_view, std::uint64_t> reached;
+  for (const Diary& diary : diaries) {
+    for (const auto& [call, count] : diary.calls) tally.calls[call] += count;
+    for (const auto& [name, count] : diary.reached) reached[name] = 1;
+  }
+  for (const auto& [name, once] : reached) tally.reached[name] += once;
+}
+
+std::span<const std::string_view> depths() { return all_depths; }
+
+}  // namespace hawser::fuzz
