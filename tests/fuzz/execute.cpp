@@ -157,9 +157,9 @@ cma::ConnParam parameter_of(const Call& call) {
 struct ChannelPlace::Open {
   struct Bell final : ucm::Notifier {
     explicit Bell(Open& rung) : open(rung) {}
-    void set_pending(bool pending) override {
+    void set_pending(bool now_pending) override {
       rt::Lock lock(open.mutex);
-      open.pending = pending;
+      open.pending = now_pending;
       open.rung.notify_all();
     }
     Open& open;

@@ -77,6 +77,14 @@ class Author {
       }
     }
   }
+  // What the world does, at the beginning or when the first client begins.
+  void weather() {
+    for (std::size_t i = 1 + chance_.below(4); i > 0; --i) {
+      if (chance_.percent(50)) say(Op::pause, {"1ms"});
+      const auto table = values(Kind::happening);
+      say(Op::happen, {table[chance_.below(table.size())].name});
+    }
+  }
   void client(std::string_view space, std::string_view qp_type) {
     if (chance_.percent(80)) say(Op::pause, {"1ms"});  // until others listen
     say(Op::create_id, {channel(), id(), space, qp_type});
@@ -224,11 +232,12 @@ Program generate(std::uint64_t seed) {
   const std::string_view space = datagrams ? "udp" : "tcp", qp_type = datagrams ? "ud" : "rc";
   Author(program.threads.emplace_back(Thread{Side::far, {}}), chance).server(space, qp_type);
   Author(program.threads.emplace_back(Thread{Side::near, {}}), chance).client(space, qp_type);
+  if (chance.percent(15)) Author(program.threads.emplace_back(Thread{Side::near, {}}), chance).weather();
   if (chance.percent(25)) {
     const Side side = chance.percent(50) ? Side::near : Side::far;
     for (int i = 0; i < 2; ++i) Author(program.threads.emplace_back(Thread{side, {}}), chance).move_about();
   }
-  for (std::size_t more = chance.below(3); more > 0; --more) {
+  for (std::size_t more = chance.below(3); more > 0 && program.threads.size() < threads_max; --more) {
     Author(program.threads.emplace_back(Thread{chance.percent(50) ? Side::near : Side::far, {}}), chance).phrase();
   }
   for (Thread& thread : program.threads) {

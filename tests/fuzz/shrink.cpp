@@ -18,7 +18,10 @@ class Shrinker {
       : program_(std::move(program)), fails_(fails) {}
 
   Program run() {
-    while (without_threads() | without_calls() | with_usual_arguments()) {
+    for (bool progress = true; progress;) {
+      progress = without_threads();
+      progress |= without_calls();
+      progress |= with_usual_arguments();
     }
     return program_;
   }
