@@ -5,7 +5,7 @@
 #   make demo       Debian's rping, unmodified, over Hawser on 127.0.0.1
 #   make test       every test (unit, explore, end to end)
 #   make explore    every mutant, then the scenarios from new seeds: EXPLORE_SECONDS=600
-#   make fuzz       every fuzzer, with what it found before: FUZZ_SECONDS=600
+#   make fuzz       every fuzzer, with what it found before: FUZZ_SECONDS=600, FUZZ_SEED=N
 #   make bench      the figures of README.md on this machine
 #   make check      format, lint, clang-tidy, clang's thread-safety analysis
 #   make install    into $(DESTDIR)$(PREFIX)
@@ -17,6 +17,7 @@ DESTDIR ?=
 CTEST_ARGS ?=
 EXPLORE_SECONDS ?= 600
 FUZZ_SECONDS ?= 600
+FUZZ_SEED ?= 0
 JOBS := $(shell nproc 2>/dev/null || echo 1)
 RELEASE := build/release
 
@@ -52,7 +53,7 @@ explore: packages-build-test $(RELEASE)/build.ninja
 fuzz: packages-build-check build/fuzz/build.ninja build/tsan/build.ninja
 	@cmake --build build/fuzz --target fuzz_programs
 	@cmake --build build/tsan --target hawser-fuzz-threads
-	@tools/fuzz.py $(FUZZ_SECONDS) build/fuzz build/tsan
+	@tools/fuzz.py $(FUZZ_SECONDS) $(FUZZ_SEED) build/fuzz build/tsan
 
 bench: packages-build-demo $(RELEASE)/build.ninja
 	@cmake --build $(RELEASE) --target product bench

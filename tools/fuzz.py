@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""usage: fuzz.py SECONDS FUZZ_BUILD [TSAN_BUILD]
+"""usage: fuzz.py SECONDS SEED FUZZ_BUILD [TSAN_BUILD]      SEED: 0 for a new one
 
 Runs every fuzzer for its share of the time, as many at once as there are processors: libFuzzer's on the bytes that come
 from outside, and the programs of user commands, simulated and with threads (also under ThreadSanitizer if there is that
@@ -93,12 +93,12 @@ def run(fuzzer, seconds, seed):
 
 
 def main():
-    seconds, build = float(sys.argv[1]), Path(sys.argv[2]).resolve()
-    tsan = Path(sys.argv[3]).resolve() if len(sys.argv) > 3 else None
+    seconds, seed = float(sys.argv[1]), int(sys.argv[2]) or int(time.time())
+    build = Path(sys.argv[3]).resolve()
+    tsan = Path(sys.argv[4]).resolve() if len(sys.argv) > 4 else None
     chosen = fuzzers(build, tsan)
     shares = [SHARES.get(fuzzer.name, 1) for fuzzer in chosen]
     jobs = os.cpu_count() or 1
-    seed = int(time.time())
     print(f"seed {seed}\n{'fuzzer':22}{'runs':>11}{'seconds':>9}{'corpus':>8}{'new':>6}{'features':>10}{'findings':>10}")
     with ThreadPoolExecutor(jobs) as pool:
         times = [max(1, round(seconds * jobs * share / sum(shares))) for share in shares]
