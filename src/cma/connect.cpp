@@ -104,7 +104,7 @@ Status Id::send_req(cm::Connection& connection, const ConnParam& param) {
 
 Status Id::send_sidr_req(cm::Connection& connection, const ConnParam& param) {
   const auto private_data = private_data_of(param);
-  if (!private_data) return refusal(errno_of(private_data), Entry::connect, Rule::private_data_too_long);
+  if (!private_data) return refusal(errno_of(private_data), Entry::connect, Rule::datagram_data_too_long);
   cm::SidrReqParam req;
   {
     rt::Lock lock(data_mutex_);
@@ -170,9 +170,11 @@ Status Id::send_response(cm::Connection& connection, const ConnParam* param) {
 
 // The answer of a UD id: its QP, and the Q_Key that its datagrams must carry [spec 1.10.3].
 Status Id::send_sidr_rep(cm::Connection& connection, const ConnParam& param) {
-  if (param.private_data.size() > sidr_rep_user_data_bytes) return fail(EINVAL);
+  if (param.private_data.size() > sidr_rep_user_data_bytes) {
+    return refusal(EINVAL, Entry::accept, Rule::datagram_data_too_long);
+  }
   if (param.qkey.value != 0) {
-    if (Status fits = set_qkey(param.qkey); !fits) return fits;
+    if (Status fits = set_qkey(param.qkey); !fits) return refusal(EINVAL, Entry::accept, Rule::qkey_differs);
   }
   cm::SidrRepParam rep{.status = cm::SidrStatus::success, .qkey = qkey_or_default(), .ece = param.ece};
   rep.private_data = param.private_data;
@@ -217,7 +219,9 @@ Status Id::refuse(cm::Connection& connection, std::uint16_t reason, std::span<co
     if (private_data.size() > rej_user_data_bytes) return refusal(EINVAL, Entry::reject, Rule::private_data_too_long);
     return connection.send_rej(reason, {}, private_data);
   }
-  if (private_data.size() > sidr_rep_user_data_bytes) return fail(EINVAL);
+  if (private_data.size() > sidr_rep_user_data_bytes) {
+    return refusal(EINVAL, Entry::reject, Rule::datagram_data_too_long);
+  }
   return connection.send_sidr_rep({.status = cm::SidrStatus::reject, .private_data = private_data});
 }
 

@@ -164,6 +164,8 @@ const Id* Id::listener() const {
   return listener_;
 }
 
+std::optional<std::uint32_t> Id::number() const { return record_ ? std::optional(record_->number) : std::nullopt; }
+
 Route Id::route() const {
   rt::Lock lock(data_mutex_);
   Route route;

@@ -78,6 +78,7 @@ class Id : public DeviceHook {
   [[nodiscard]] PortSpace port_space() const { return port_space_; }
   [[nodiscard]] QpType qp_type() const { return qp_type_; }
   [[nodiscard]] Route route() const;
+  [[nodiscard]] std::optional<std::uint32_t> number() const;  // of its ledger record; nullopt: the ledger is full
   [[nodiscard]] const Id* listener() const;  // of a CONNECT_REQUEST's child, during that event; else null
 
   // [spec 1.4] gives states and errnos of each.
@@ -207,7 +208,7 @@ class Id : public DeviceHook {
   [[nodiscard]] bool leave_route_query();  // to where it came from
   [[nodiscard]] Event membership_event(const Gid& group, const verbs::Device& device, void* context) const
       HW_REQUIRES(data_mutex_);
-  Status ask_for_path(addr::SubnetAdmin& subnet, rt::Duration timeout);
+  [[nodiscard]] bool ask_for_path();
   [[nodiscard]] Result<cm::Path> make_path() const;
   Status connect_under_lock(const ConnParam& param) HW_REQUIRES(handler_mutex_);
   Status send_request(const ConnParam& param) HW_REQUIRES(handler_mutex_);
@@ -268,6 +269,7 @@ class Id : public DeviceHook {
   std::vector<addr::ServiceRecord> services_ HW_GUARDED_BY(data_mutex_);
   cm::Path path_ HW_GUARDED_BY(data_mutex_);
   bool has_path_ HW_GUARDED_BY(data_mutex_) = false;
+  std::optional<rt::Duration> ask_for_path_ HW_GUARDED_BY(data_mutex_);  // how long the subnet administrator has
   PortHandle port_ HW_GUARDED_BY(data_mutex_) = 0;
   bool port_listens_ HW_GUARDED_BY(data_mutex_) = false;
   cm::Connection* connection_ HW_GUARDED_BY(data_mutex_) = nullptr;

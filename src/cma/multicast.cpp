@@ -16,12 +16,12 @@ namespace {
 
 constexpr std::uint8_t group_hop_limit = 64;
 
-// Before anything is taken [spec 1.4.32].
-Status check_group(const SocketAddress& group, const verbs::Device& device) {
-  if (group.family != Family::ib && group.ip.is_any()) return fail(EINVAL);
-  if (group.family != Family::inet) return fail(EOPNOTSUPP);  // RoCE v2 in the kernel: IPv4 only
-  if (!group.ip.is_multicast()) return fail(ENODEV);
-  if (!verbs::roce_mtu(device.interface_mtu())) return fail(EINVAL);
+// What is wrong with a group, before anything is taken [spec 1.4.32]; an errno of 0: nothing.
+std::pair<int, Rule> check_group(const SocketAddress& group, const verbs::Device& device) {
+  if (group.family != Family::ib && group.ip.is_any()) return {EINVAL, Rule::no_group};
+  if (group.family != Family::inet) return {EOPNOTSUPP, Rule::group_not_ipv4};
+  if (!group.ip.is_multicast()) return {ENODEV, Rule::no_group};
+  if (!verbs::roce_mtu(device.interface_mtu())) return {EINVAL, Rule::group_refused};
   return {};
 }
 
@@ -36,13 +36,18 @@ Result<MembershipHandle> Id::join_multicast(const SocketAddress& group, JoinAs a
   Entered entered(contract_, Entry::join_multicast, HW_CALL_SITE);
   const State now = state();  // one snapshot [spec 3.4 A, 3.4 I7]
   const verbs::DevicePtr device = this->device();
-  if ((now != State::addr_bound && now != State::addr_resolved) || device == nullptr) return fail(EINVAL);
-  if (qp_type_ != QpType::ud) return fail(EINVAL);
-  if (const Status valid = check_group(group, *device); !valid) return fail(valid.error());
+  const auto refused = [&](int errno_value, Rule rule) {
+    return cma::refuse(errno_value, Entry::join_multicast, now, rule);
+  };
+  if ((now != State::addr_bound && now != State::addr_resolved) || device == nullptr) {
+    return refused(EINVAL, Rule::bound_or_resolved);
+  }
+  if (qp_type_ != QpType::ud) return refused(EINVAL, Rule::datagrams_only);
+  if (const auto [error, rule] = check_group(group, *device); error != 0) return refused(error, rule);
   if (as == JoinAs::full_member) {  // [spec 1.13.2]
     if (const Status joined = core_.services.groups.join(device, group.ip); !joined) {
       log::warning("cannot join {} on {}: {}", group.ip.text(), device->name(), joined.error().message());
-      return fail(ENODEV);
+      return refused(ENODEV, Rule::group_refused);
     }
   }
   MembershipHandle handle = 0;
@@ -91,13 +96,15 @@ void Id::on_membership(const Membership& membership) {
 }
 
 Status Id::leave_multicast(MembershipHandle handle) {
-  if (!contract_.allowed_here(Entry::leave_multicast, HW_CALL_SITE)) return fail(EDEADLK);
+  if (!contract_.allowed_here(Entry::leave_multicast, HW_CALL_SITE)) {
+    return refusal(EDEADLK, Entry::leave_multicast, Rule::not_in_handler);
+  }
   Entered entered(contract_, Entry::leave_multicast, HW_CALL_SITE);
   std::unique_ptr<Membership> membership;
   {
     rt::Lock lock(data_mutex_);
     const auto found = std::ranges::find(memberships_, handle, &Membership::handle);
-    if (found == memberships_.end()) return fail(EADDRNOTAVAIL);
+    if (found == memberships_.end()) return refusal(EADDRNOTAVAIL, Entry::leave_multicast, Rule::no_membership);
     membership = std::move(*found);
     memberships_.erase(found);
   }

@@ -31,6 +31,18 @@ const char* text(Rule rule) {
     case Rule::rnr_timer_range: return "the timer is a number from 0 to 31 [spec 1.14]";
     case Rule::ended: return "it has ended: it was destroyed, or its handler returned non-zero [spec 2.2]";
     case Rule::needs_handler_lock: return "allowed in the id's handler, or under its lock, only [spec 2.2]";
+    case Rule::bound_or_resolved:
+      return "it must be bound to an address of a device, or have resolved one (ADDR_BOUND, ADDR_RESOLVED) [spec 1.4]";
+    case Rule::datagrams_only: return "only datagram ids (port space UDP) can be in a group [spec 1.4]";
+    case Rule::no_group: return "the address is no multicast group's [spec 1.4]";
+    case Rule::group_not_ipv4: return "RoCE carries groups of IPv4 only, as in the kernel [spec 1.4]";
+    case Rule::group_refused: return "the interface could not join the group (stderr says why) [spec 1.13]";
+    case Rule::no_membership: return "it has no such membership (any more) [spec 1.13]";
+    case Rule::not_in_handler: return "the id's own handler would wait for itself: try when it has returned [spec 2.2]";
+    case Rule::qkey_differs: return "its queue pair has another Q_Key [spec 1.10]";
+    case Rule::datagram_data_too_long:
+      return "at most 180 bytes of private data in connect of a datagram id, 136 in accept and reject";
+    case Rule::no_subnet_admin: return "there is no subnet administrator on RoCE [spec 1.4]";
   }
   return "";
 }

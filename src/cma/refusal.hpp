@@ -35,6 +35,16 @@ enum class Rule : std::uint8_t {
   rnr_timer_range,
   ended,
   needs_handler_lock,
+  bound_or_resolved,
+  datagrams_only,
+  no_group,
+  group_not_ipv4,
+  group_refused,
+  no_membership,
+  not_in_handler,
+  qkey_differs,
+  datagram_data_too_long,
+  no_subnet_admin,
 };
 
 [[nodiscard]] const RefusalCategory& refusal_category();

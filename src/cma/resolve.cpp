@@ -124,9 +124,14 @@ Status Id::resolve_route(rt::Duration timeout) {
   Entered entered(contract_, Entry::resolve_route, HW_CALL_SITE);
   if (timeout <= rt::Duration::zero()) return refusal(EINVAL, Entry::resolve_route, Rule::timeout_not_positive);
   if (!enter_route_query()) return refusal(EINVAL, Entry::resolve_route, Rule::needs_address);
-  if (addr::SubnetAdmin* const subnet = subnet_admin()) {
+  if (subnet_admin() != nullptr) {
+    {
+      rt::Lock lock(data_mutex_);
+      ask_for_path_ = timeout;
+    }
     entered.leave();  // the answer's handler may end the id
-    return ask_for_path(*subnet, timeout);
+    queue(route_work_);
+    return {};
   }
   auto path = make_path();
   if (!path) {
@@ -150,6 +155,7 @@ Status Id::resolve_route(rt::Duration timeout) {
 
 // [spec 1.5.6]
 void Id::on_route() {
+  if (ask_for_path()) return put();
   handler_mutex_.lock();
   if (!move<State::route_query, State::route_resolved>()) {  // claimed meanwhile
     HW_PROBE("cma-route-for-claimed");

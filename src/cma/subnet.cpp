@@ -1,5 +1,7 @@
 // What needs a subnet administrator: services by name [spec 1.4.18, 1.5.8, 1.5.9], paths [spec 1.5.7]. RoCE has none
 // (addr/subnet_admin.hpp).
+#include <utility>
+
 #include "base/probe.hpp"
 #include "cma/core.hpp"
 #include "cma/id.hpp"
@@ -26,12 +28,14 @@ std::vector<addr::ServiceRecord> Id::services() const {
 
 Status Id::resolve_service(const addr::ServiceQuery& wanted) {
   Entered entered(contract_, Entry::resolve_service, HW_CALL_SITE);
-  if (device() == nullptr) return fail(EINVAL);
-  if (!move<State::addr_bound, State::addrinfo_query>()) return fail(EINVAL);
+  if (device() == nullptr) return refusal(EINVAL, Entry::resolve_service, Rule::needs_device);
+  if (!move<State::addr_bound, State::addrinfo_query>()) {
+    return refusal(EINVAL, Entry::resolve_service, Rule::needs_bound);
+  }
   addr::SubnetAdmin* const subnet = subnet_admin();
   if (subnet == nullptr) {
     if (!move<State::addrinfo_query, State::addr_bound>()) return fail(ENODEV);
-    return fail(EOPNOTSUPP);
+    return refusal(EOPNOTSUPP, Entry::resolve_service, Rule::no_subnet_admin);
   }
   subnet->cancel(subnet_query_);  // of an earlier attempt that is still on its way out
   rt::Lock lock(handler_mutex_);  // as in resolve_addr()
@@ -84,14 +88,27 @@ bool Id::leave_route_query() {
                   : move<State::route_query, State::addrinfo_resolved>();
 }
 
-Status Id::ask_for_path(addr::SubnetAdmin& subnet, rt::Duration timeout) {
+// From a work and not from resolve_route(), which a handler may call: with its handler_mutex held neither can an
+// earlier question be cancelled, nor the state be tested [spec 2.2.4]. False: nobody wanted a path from a subnet
+// administrator.
+bool Id::ask_for_path() {
+  std::optional<rt::Duration> timeout;
+  {
+    rt::Lock lock(data_mutex_);
+    timeout = std::exchange(ask_for_path_, std::nullopt);
+  }
+  if (!timeout) return false;
+  addr::SubnetAdmin& subnet = *core_.services.subnet;
   subnet.cancel(subnet_query_);
   rt::Lock lock(handler_mutex_);
-  if (state() != State::route_query) return fail(ENODEV);
+  if (state() != State::route_query) {  // claimed meanwhile
+    HW_PROBE("cma-path-of-claimed");
+    return true;
+  }
   const Route ends = route();
-  subnet.path(subnet_query_, gid_of(ends.source.ip), gid_of(ends.destination.ip), timeout,
+  subnet.path(subnet_query_, gid_of(ends.source.ip), gid_of(ends.destination.ip), *timeout,
               [this](const auto& result) { on_path(result); });
-  return {};
+  return true;
 }
 
 void Id::on_path(const Result<addr::PathRecord>& result) {

@@ -119,6 +119,40 @@ TEST_F(SubnetTest, RouteErrorLeavesTheStateItCameFrom) {
   }
 }
 
+// resolve_route() is one of the calls that a handler may make [spec 2.2.4], of ADDR_RESOLVED and to try again too.
+TEST_F(SubnetTest, AHandlerMayAskForARoute) {
+  int questions = 0;
+  a_.subnet.on_path = [&](const Gid&) {
+    return ++questions == 1 ? Result<addr::PathRecord>(fail(EHOSTUNREACH)) : addr::PathRecord{};
+  };
+  TestId id(a_);
+  id.react = [](Id& on, const Event& event) {
+    const bool asks = event.type == addr_resolved || event.type == route_error;
+    return asks ? -errno_of(on.resolve_route(1s)) : 0;
+  };
+  ASSERT_EQ(errno_of(id->resolve_addr(nullptr, address("10.0.0.2", 7471), 1s)), 0);
+  world_.pass(1s);
+  const Types expected{addr_resolved, route_error, route_resolved};
+  EXPECT_EQ(id.types(), expected);
+}
+
+TEST_F(SubnetTest, AnIdMayEndWhileItsRouteIsAskedFor) {
+  a_.subnet.on_path = [](const Gid&) { return Result<addr::PathRecord>(addr::PathRecord{}); };
+  a_.subnet.delay = 100ms;
+  TestId destroyed(a_), removed(a_);
+  for (TestId* id : {&destroyed, &removed}) {
+    ASSERT_EQ(errno_of((*id)->resolve_addr(nullptr, address("10.0.0.2", 7471), 1s)), 0);
+  }
+  world_.run();
+  for (TestId* id : {&destroyed, &removed}) ASSERT_EQ(errno_of((*id)->resolve_route(1s)), 0);
+  destroyed.destroy();
+  a_.network.set_interfaces({loopback()});
+  world_.pass(2s);
+  EXPECT_EQ(destroyed.types(), Types{addr_resolved});
+  const Types expected{addr_resolved, device_removal};
+  EXPECT_EQ(removed.types(), expected);
+}
+
 TEST_F(SubnetTest, AnIdMayEndWhileItsQuestionIsOut) {
   a_.subnet.on_services = [](const addr::ServiceQuery&) { return std::optional<Result<Services>>(); };
   TestId destroyed(a_), removed(a_), by_handler(a_);
