@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "hawser/id.hpp"
@@ -24,8 +25,8 @@ class ChannelEvent : public CmEvent {
 };
 
 // The events of several ids, in the order in which they came. Ids of a channel are as others, but nothing has to be
-// acknowledged: the events of an id that ends are dropped with it, unfetched connection requests of a listener with the
-// listener.
+// acknowledged: the events of an id that ends are dropped with it, those of a membership when it is left, unfetched
+// connection requests of a listener with the listener.
 //
 // Threading: every function may be called from any thread. Calls on one id stay the caller's to serialise.
 // Ownership: ids may outlive the channel; their events then go nowhere.
@@ -36,7 +37,8 @@ class EventChannel {
   EventChannel& operator=(EventChannel&&) noexcept;
   ~EventChannel();
 
-  [[nodiscard]] Result<Id> create_id(PortSpace port_space = PortSpace::tcp, QpType qp_type = QpType::rc);
+  // As Stack::create_id().
+  [[nodiscard]] Result<Id> create_id(PortSpace port_space = PortSpace::tcp, std::optional<QpType> qp_type = {});
 
   // The oldest event. Blocks until there is one; meanwhile the thread receives and, as long as the Stack has no ids
   // with handlers, dispatches, so that no other thread has to be woken. EINTR when a signal handler ran. On a simulated
@@ -44,6 +46,9 @@ class EventChannel {
   [[nodiscard]] Result<ChannelEvent> get_event();
   // EAGAIN if there is none now.
   [[nodiscard]] Result<ChannelEvent> try_get_event();
+  // rdma_write_cm_event(): queues an event of the program's own for an id of this channel, behind those that are there.
+  // EINVAL: a type other than USER and INTERNAL, or an id that is another channel's.
+  Status write_cm_event(IdRef id, CmEventType type, int status = 0, std::uint64_t arg = 0);
   // Readable while there are events, for poll() and epoll.
   [[nodiscard]] int fd() const;
 

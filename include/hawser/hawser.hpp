@@ -2,6 +2,7 @@
 #pragma once
 
 #include "hawser/channel.hpp"
+#include "hawser/faults.hpp"
 #include "hawser/listener.hpp"
 #include "hawser/simulation.hpp"
 #include "hawser/stack.hpp"

@@ -11,8 +11,10 @@ namespace hawser {
 // Threading and ownership as Id.
 class Listener {
  public:
-  // The errors of bind_addr and listen.
-  [[nodiscard]] static Result<Listener> listen(Stack& stack, const SocketAddress& address, Handler handler);
+  // The errors of create_id, bind_addr and listen.
+  [[nodiscard]] static Result<Listener> listen(Stack& stack, const SocketAddress& address, Handler handler,
+                                               PortSpace port_space = PortSpace::tcp,
+                                               std::optional<QpType> qp_type = {});
   [[nodiscard]] std::uint16_t port() const { return id_.local_addr().port; }  // the one chosen for port 0
   [[nodiscard]] Id& id() { return id_; }
 

@@ -1,4 +1,5 @@
-// Reasons why a peer rejected a connection (IBTA 12.6.7.2), as values that explain themselves.
+// Reasons why a peer rejected a connection (IBTA 12.6.7.2) or did not name a service (12.11.1.2), as values that
+// explain themselves.
 #pragma once
 
 #include <cstdint>
@@ -54,5 +55,18 @@ enum class RejectReason : std::uint16_t {
 [[nodiscard]] constexpr bool is_consumer_reject(RejectReason reason) {
   return reason == RejectReason::consumer_defined;
 }
+
+// Why a host named no queue pair for a datagram service: the status of a SIDR_REP. Any other number may arrive.
+enum class SidrStatus : std::uint8_t {
+  success = 0,
+  unsupported = 1,  // nobody listens
+  reject = 2,       // the program itself said no; its private data may say why
+  no_qp = 3,
+  redirect = 4,
+  unsupported_version = 5,
+};
+[[nodiscard]] std::string_view name(SidrStatus status);  // "service ID not supported"; "reserved"
+// What it means for a program, in a sentence.
+[[nodiscard]] std::string explain(SidrStatus status);
 
 }  // namespace hawser

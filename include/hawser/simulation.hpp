@@ -10,10 +10,12 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "hawser/stack.hpp"
+#include "hawser/subnet.hpp"
 
 namespace hawser {
 
@@ -24,12 +26,21 @@ struct SimulationOptions {
   std::chrono::nanoseconds delay_max{std::chrono::microseconds(10)};
 };
 
+// A subnet administrator for a host: RoCE has none, but code that is written for InfiniBand hears from one. Both
+// functions are called in the simulation's thread; nullopt: no answer comes, and the asker's time runs out.
+struct SimulatedSubnet {
+  std::function<std::optional<Result<std::vector<ServiceRecord>>>(const ServiceQuery& wanted)> services{};
+  std::function<std::optional<Result<PathRecord>>(const Gid& destination)> path{};  // not given: every path is there
+  std::chrono::nanoseconds delay{};                                                 // of each answer
+};
+
 struct SimulatedHost {
   std::vector<IpAddress> addresses;  // one or more, different on each host; neither loopback nor multicast
-  // What happens on purpose to the datagrams that this host sends, counted from 0, messages of the connection manager
-  // and data alike: "loss=5%,duplicate=1%,nth=3,bitmap=01101,seed=42". The same plan and seed, the same fate.
+  // What goes wrong on purpose, as HAWSER_FAULT says it: "loss=5%,duplicate=1%,bitmap=01101,drop=REP:nth=2,seed=42".
+  // Stack::faults() is the same with types, and at any time. The same plan and seed, the same fate.
   std::string faults{};
   std::string interface{"eth0"};  // its device is "hw_eth0"
+  std::optional<SimulatedSubnet> subnet{};
 };
 
 class Simulation {

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "hawser/error.hpp"
+#include "hawser/faults.hpp"
 #include "hawser/id.hpp"
 #include "hawser/verbs.hpp"
 
@@ -29,8 +30,8 @@ struct AloneOptions {
   // One address of this host, whose UDP port 4791 the Stack then owns: others may have the other addresses. Not given:
   // all of them.
   std::optional<IpAddress> address{};
-  // What happens on purpose to what the Stack sends, as the environment variable HAWSER_FAULT says it:
-  // "loss=5%,duplicate=1%,nth=3,bitmap=01101,seed=42". A wrong one is EINVAL, and stderr says which part.
+  // What goes wrong on purpose, as the environment variable HAWSER_FAULT says it: "loss=5%,drop=REP:nth=2,seed=42". A
+  // wrong one is EINVAL, and stderr says which part. Stack::faults() is the same with types, and at any time.
   std::string faults{};
 };
 
@@ -47,15 +48,19 @@ class Stack {
   Stack& operator=(Stack&&) noexcept;
   ~Stack();
 
-  // rdma_create_id(): an id in IDLE whose events go to `handler`. Fails with EINVAL without one.
+  // rdma_create_id(): an id in IDLE whose events go to `handler`. The type of its queue pair follows from the port
+  // space (tcp: rc; udp and ipoib: ud); port space ib serves every type, rc unless said otherwise. EINVAL: no handler,
+  // or a type that is not the port space's.
   [[nodiscard]] Result<Id> create_id(Handler handler, void* context = nullptr, PortSpace port_space = PortSpace::tcp,
-                                     QpType qp_type = QpType::rc);
+                                     std::optional<QpType> qp_type = {});
 
   // The devices of this host, or of the one address.
   [[nodiscard]] std::vector<Device> devices() const;
-  // For tests: takes a device away as if its interface had gone: DEVICE_REMOVAL on its ids, flushed queue pairs. False
-  // if there is none of this name.
+  // For tests: takes a device away for good, as if its interface had gone: DEVICE_REMOVAL on its ids, flushed queue
+  // pairs. False if there is none of this name. Not in a handler.
   bool remove_device(const std::string& name);
+  // For tests: what else goes wrong on purpose, and comes right again (hawser/faults.hpp).
+  [[nodiscard]] Faults faults();
 
   // Does what is due now, handlers included, on the calling thread. Whether there was anything to do.
   bool poll();

@@ -31,6 +31,7 @@ inline constexpr Qpn qpn_gsi{1};  // the general services interface: CM MADs
 inline constexpr Qpn qpn_multicast{0xFFFFFF};
 inline constexpr PKey pkey_default{0xFFFF};
 inline constexpr QKey qkey_gsi{0x80010000};
+inline constexpr QKey qkey_udp{0x01234567};  // what port space UDP and multicast groups have by default
 inline constexpr std::uint16_t roce_v2_port = 4791;
 
 // Packet sequence number: 24 bits, compared as a window (IBTA 9.7.1: half of the space is "before").

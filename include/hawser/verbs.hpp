@@ -99,6 +99,42 @@ class Pd {
   std::shared_ptr<Impl> impl_;
 };
 
+// In front of each datagram that is received lie 40 bytes of network header (InfiniBand's GRH), in the receive's memory
+// and in byte_len. The payload comes behind them.
+inline constexpr std::size_t grh_bytes = 40;
+
+// Where datagrams go, and from where: struct rdma_ah_attr, as far as RoCE has it.
+struct AhAttr {
+  Gid source;       // one of the device's own
+  Gid destination;  // of the same family; a multicast group's too
+  std::uint8_t traffic_class{}, hop_limit{64};
+  std::uint32_t flow_label{};  // IPv6, 20 bits
+  bool operator==(const AhAttr&) const = default;
+};
+
+struct Completion;
+
+// A destination that datagrams can be sent to, ready for use: struct ib_ah. Immutable.
+class AddressHandle {
+ public:
+  AddressHandle() = default;  // none
+  [[nodiscard]] explicit operator bool() const { return impl_ != nullptr; }
+  // ib_create_ah(). EINVAL: the source is not the device's, no destination, or one of another family. EIO: the device
+  // has gone. ENOMEM: too many.
+  [[nodiscard]] static Result<AddressHandle> create(const Pd& pd, const AhAttr& attributes);
+  // ib_create_ah_from_wc(): back to whom a datagram came from. `received`: what was received, from the first byte of
+  // its network header on. EINVAL: the completion has none.
+  [[nodiscard]] static Result<AddressHandle> create_from_wc(const Pd& pd, const Completion& wc,
+                                                            std::span<const std::byte> received);
+
+  class Impl;
+  explicit AddressHandle(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
+  [[nodiscard]] const std::shared_ptr<Impl>& impl() const { return impl_; }
+
+ private:
+  std::shared_ptr<Impl> impl_;
+};
+
 enum class WcStatus : std::uint8_t {  // enum ibv_wc_status
   success = 0,
   loc_len_err = 1,
@@ -137,6 +173,8 @@ struct Completion {
   std::uint32_t imm_data{};  // as the sender gave it
   bool with_imm{};
   Qpn qpn;
+  Qpn src_qpn;      // of a datagram: who sent it
+  bool with_grh{};  // of a datagram: its network header is there
 };
 
 // A completion queue, with a completion channel of its own.
@@ -176,17 +214,28 @@ struct SendOptions {
   std::optional<std::uint32_t> imm_data{};  // SEND and RDMA WRITE
 };
 
-// The queue pair of an id (IdRef::create_qp). The connection manager moves its states. After the id has ended, or
-// destroy_qp(), everything fails with EINVAL.
+// The queue pair that a datagram is for, and the key that it asks for: of CmEvent::ud, or of a completion (whose queue
+// pair has the key that we have, where both ends are of port space UDP).
+struct UdDestination {
+  AddressHandle ah;
+  Qpn qpn;
+  QKey qkey{qkey_udp};
+};
+
+// The queue pair of an id (IdRef::create_qp). The connection manager moves its states; that of a datagram id can send
+// and receive at once. After the id has ended, or destroy_qp(), everything fails with EINVAL.
 class Qp {
  public:
   Qp() = default;
   [[nodiscard]] explicit operator bool() const { return impl_ != nullptr; }
   [[nodiscard]] Qpn qpn() const;
-  // EINVAL: the state does not allow it (receives: as soon as there is a queue pair; the rest: once connected), or
-  // beyond what QpInit asked for. ENOMEM: the queue is full.
+  // EINVAL: the state does not allow it (receives: as soon as there is a queue pair; the rest: once connected), beyond
+  // what QpInit asked for, or no work for a queue pair of this type. ENOMEM: the queue is full.
   Status post_receive(std::uint64_t wr_id, const LocalMemory& to);
   Status post_send(std::uint64_t wr_id, const LocalMemory& from, const SendOptions& options = {});
+  // Of datagram ids: at most the port's MTU. Whether it arrives, nobody says.
+  Status post_send(std::uint64_t wr_id, const LocalMemory& from, const UdDestination& to,
+                   const SendOptions& options = {});
   Status post_write(std::uint64_t wr_id, const LocalMemory& from, const RemoteMemory& to,
                     const SendOptions& options = {});
   Status post_read(std::uint64_t wr_id, const LocalMemory& to, const RemoteMemory& from,

@@ -3,33 +3,20 @@
 #pragma once
 
 #include <functional>
-#include <string>
 #include <vector>
 
 #include "base/ip.hpp"
 #include "base/result.hpp"
 #include "base/types.hpp"
+#include "hawser/subnet.hpp"
 #include "runtime/dispatcher.hpp"
 #include "verbs/device.hpp"
 
 namespace hawser::addr {
 
-struct ServiceQuery {
-  std::string name;  // empty: by id
-  ServiceId id;
-};
-
-struct ServiceRecord {
-  ServiceId id;
-  Gid gid;
-  PKey pkey{pkey_default};
-  std::string name;
-};
-
-struct PathRecord {
-  Mtu mtu{Mtu::mtu_1024};
-  std::uint8_t sl{}, rate{}, packet_life_time{};
-};
+using hawser::PathRecord;
+using hawser::ServiceQuery;
+using hawser::ServiceRecord;
 
 // One question in flight. The owner embeds it; it is used for one question at a time, and cancel() must be passed
 // before it is used again or ends.

@@ -11,7 +11,6 @@
 #include "agent/session.hpp"
 #include "agent/steering.hpp"
 #include "base/log.hpp"
-#include "cm/fault.hpp"
 #include "fabric/udp_posix.hpp"
 
 namespace hawser::agent {
@@ -120,9 +119,7 @@ class AgentClient final : public Client {
     if (!ledger) return fail(ledger.error());
     ledger_ = std::move(*ledger);
     socket_.set(std::move(welcome->socket));
-    auto fabric = cm::with_faults_of_environment(std::make_unique<fabric::UdpFabric>(socket_.get()));
-    if (!fabric) return fail(fabric.error());
-    fabric_ = std::move(*fabric);
+    fabric_ = std::make_unique<fabric::UdpFabric>(socket_.get());
     add_chunk(welcome->chunk);
     return {};
   }

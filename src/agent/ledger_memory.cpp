@@ -17,20 +17,6 @@ struct LedgerMemory::Page {
   cm::LedgerRecord records[ledger_records_max];
 };
 
-namespace {
-
-// A record that is never not being written is read as it is.
-void read_record(const cm::LedgerRecord& record, cm::LedgerRecord& out) {
-  for (int attempt = 0; attempt < 100; ++attempt) {
-    const std::uint32_t before = __atomic_load_n(&record.sequence, __ATOMIC_ACQUIRE);
-    std::memcpy(&out, &record, sizeof out);
-    __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    if (before % 2 == 0 && __atomic_load_n(&record.sequence, __ATOMIC_RELAXED) == before) return;
-  }
-}
-
-}  // namespace
-
 Result<Descriptor> create_ledger() {
   Descriptor memory(memfd_create("hawser-ledger", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!memory || ftruncate(memory.get(), sizeof(LedgerMemory::Page)) != 0) {
@@ -73,13 +59,7 @@ cm::LedgerRecord* LedgerMemory::allocate() {
     __atomic_store_n(&page_->used, used_, __ATOMIC_RELEASE);
   }
   cm::LedgerRecord* record = &page_->records[index];
-  cm::update(record, [index](cm::LedgerRecord& r) {
-    const std::uint32_t sequence = r.sequence;
-    r = {};
-    r.sequence = sequence;
-    r.in_use = 1;
-    r.number = index;
-  });
+  cm::renew(record, index);
   return record;
 }
 
@@ -94,9 +74,8 @@ void LedgerMemory::release(cm::LedgerRecord* record) {
 std::optional<cm::LedgerRecord> LedgerMemory::find(const std::function<bool(const cm::LedgerRecord&)>& is_it) const {
   if (owner_ != getpid()) return std::nullopt;
   const std::uint32_t used = __atomic_load_n(&page_->used, __ATOMIC_ACQUIRE);
-  cm::LedgerRecord record{};
   for (std::uint32_t i = 0; i < used; ++i) {
-    read_record(page_->records[i], record);
+    const cm::LedgerRecord record = cm::read(page_->records[i]);
     if (record.in_use != 0 && is_it(record)) return record;
   }
   return std::nullopt;
@@ -135,7 +114,7 @@ std::uint32_t LedgerView::sequence(std::uint32_t index) const {
 }
 
 bool LedgerView::read(std::uint32_t index, cm::LedgerRecord& out) const {
-  read_record(page_->records[index], out);
+  out = cm::read(page_->records[index]);
   return out.in_use != 0;
 }
 

@@ -22,10 +22,16 @@ class ChannelImpl : public std::enable_shared_from_this<ChannelImpl> {
   [[nodiscard]] std::optional<ChannelEvent> take();
   // Drops the events of an id that has ended, and with a listener's its unfetched requests.
   void forget(const IdImpl* id);
+  // Drops those of a membership that was left.
+  void forget(const IdImpl* id, MulticastHandle membership);
+  Status write(IdImpl& id, CmEventType type, int status, std::uint64_t arg);
   void close();
 
  private:
   int push(IdImpl& id, CmEvent& event);
+  void append(IdImpl& id, CmEvent& event) HW_REQUIRES(mutex_);
+  template <class IsIt>
+  void drop(IsIt is_it);
   [[nodiscard]] int unfetched_requests(const IdImpl* listener) const HW_REQUIRES(mutex_);
 
   StackImpl& stack_;
@@ -38,7 +44,10 @@ class ChannelImpl : public std::enable_shared_from_this<ChannelImpl> {
 
 IdImpl::Sink ChannelImpl::sink() {
   return {.deliver = [channel = shared_from_this()](IdImpl& id, CmEvent& event) { return channel->push(id, event); },
-          .on_end = [channel = shared_from_this()](const IdImpl& id) { channel->forget(&id); }};
+          .on_end = [channel = shared_from_this()](const IdImpl& id) { channel->forget(&id); },
+          .channel = this,
+          .on_leave = [channel = shared_from_this()](const IdImpl& id,
+                                                     MulticastHandle left) { channel->forget(&id, left); }};
 }
 
 int ChannelImpl::unfetched_requests(const IdImpl* listener) const {
@@ -55,6 +64,11 @@ int ChannelImpl::push(IdImpl& id, CmEvent& event) {
     IdImpl* const listener = event.listener().impl_;
     if (unfetched_requests(listener) >= std::max(listener->backlog.load(), 1)) return -ENOMEM;
   }
+  append(id, event);
+  return 0;
+}
+
+void ChannelImpl::append(IdImpl& id, CmEvent& event) {
   ChannelEvent queued(std::move(event));
   queued.bytes_.assign(queued.private_data.begin(), queued.private_data.end());
   queued.private_data = queued.bytes_;
@@ -62,7 +76,18 @@ int ChannelImpl::push(IdImpl& id, CmEvent& event) {
   queue_.push_back(std::move(queued));
   pending_.store(true);
   fd_.add();
-  return 0;
+}
+
+// [spec 6.2]
+Status ChannelImpl::write(IdImpl& id, CmEventType type, int status, std::uint64_t arg) {
+  if ((type != CmEventType::user && type != CmEventType::internal) || !id.is_of(*this)) return fail(EINVAL);
+  CmEvent event;
+  event.type = type;
+  event.status = status;
+  event.arg = arg;
+  rt::Lock lock(mutex_);
+  append(id, event);
+  return {};
 }
 
 std::optional<ChannelEvent> ChannelImpl::take() {
@@ -76,10 +101,19 @@ std::optional<ChannelEvent> ChannelImpl::take() {
 }
 
 void ChannelImpl::forget(const IdImpl* id) {
+  drop([id](const ChannelEvent& event) { return event.id().impl_ == id || event.listener().impl_ == id; });
+}
+
+void ChannelImpl::forget(const IdImpl* id, MulticastHandle membership) {
+  drop([=](const ChannelEvent& event) { return event.id().impl_ == id && event.multicast == membership; });
+}
+
+template <class IsIt>
+void ChannelImpl::drop(IsIt is_it) {
   std::deque<ChannelEvent> dropped;  // ends the ids of unfetched requests, without the mutex
   rt::UniqueLock lock(mutex_);
   for (auto event = queue_.begin(); event != queue_.end();) {
-    if (event->id().impl_ != id && event->listener().impl_ != id) {
+    if (!is_it(*event)) {
       ++event;
       continue;
     }
@@ -118,8 +152,14 @@ Result<EventChannel> EventChannel::create(Stack& stack) {
   return EventChannel(std::make_shared<ChannelImpl>(stack.impl(), std::move(*fd)));
 }
 
-Result<Id> EventChannel::create_id(PortSpace port_space, QpType qp_type) {
-  return Id(IdImpl::create(impl_->stack(), port_space, qp_type, impl_->sink()));
+Result<Id> EventChannel::create_id(PortSpace port_space, std::optional<QpType> qp_type) {
+  const auto type = qp_type_of(port_space, qp_type);
+  if (!type) return fail(type.error());
+  return Id(IdImpl::create(impl_->stack(), port_space, *type, impl_->sink()));
+}
+
+Status EventChannel::write_cm_event(IdRef id, CmEventType type, int status, std::uint64_t arg) {
+  return id ? impl_->write(*id.impl_, type, status, arg) : fail(EINVAL);
 }
 
 Result<ChannelEvent> EventChannel::try_get_event() {

@@ -21,7 +21,7 @@ std::unexpected<std::error_code> has_ended(const IdImpl* impl, cma::Entry entry,
 
 // One call of a program on an id; `site`: HW_CALL_SITE of the call.
 template <class Call>
-Status call_on(IdImpl* impl, cma::Entry entry, const void* site, Call&& call) {
+std::invoke_result_t<Call, IdImpl&> call_on(IdImpl* impl, cma::Entry entry, const void* site, Call&& call) {
   if (impl == nullptr || !impl->alive()) return has_ended(impl, entry, site);
   const CalledFrom from(site);
   return call(*impl);
@@ -38,8 +38,21 @@ Status IdRef::bind_addr(const SocketAddress& address) {
 
 Status IdRef::resolve_addr(const SocketAddress* source, const SocketAddress& destination,
                            std::chrono::nanoseconds timeout) {
-  return call_on(impl_, cma::Entry::resolve_addr, HW_CALL_SITE,
-                 [&](IdImpl& impl) { return impl.id().resolve_addr(source, destination, timeout); });
+  return call_on(impl_, cma::Entry::resolve_addr, HW_CALL_SITE, [&](IdImpl& impl) {
+    const Status may = impl.outside_of_handler(cma::Entry::resolve_addr);
+    return may ? impl.id().resolve_addr(source, destination, timeout) : may;
+  });
+}
+
+Status IdRef::resolve_ib_service(const ServiceQuery& wanted) {
+  return call_on(impl_, cma::Entry::resolve_service, HW_CALL_SITE, [&](IdImpl& impl) {
+    const Status may = impl.outside_of_handler(cma::Entry::resolve_service);
+    return may ? impl.id().resolve_service(wanted) : may;
+  });
+}
+
+std::vector<ServiceRecord> IdRef::services() const {
+  return *this ? impl_->id().services() : std::vector<ServiceRecord>();
 }
 
 Status IdRef::resolve_route(std::chrono::nanoseconds timeout) {
@@ -58,6 +71,8 @@ Status IdRef::connect_locked(const ConnParam& param) {
 
 Status IdRef::listen(int backlog) {
   return call_on(impl_, cma::Entry::listen, HW_CALL_SITE, [&](IdImpl& impl) {
+    const Status may = impl.outside_of_handler(cma::Entry::listen);
+    if (!may) return may;
     impl.backlog.store(backlog);
     return impl.id().listen(backlog);
   });
@@ -83,6 +98,16 @@ Status IdRef::disconnect() {
 Status IdRef::notify_established() {
   return call_on(impl_, cma::Entry::notify_established, HW_CALL_SITE,
                  [&](IdImpl& impl) { return impl.id().notify_established(); });
+}
+
+Result<MulticastHandle> IdRef::join_multicast(const SocketAddress& group, JoinAs as, void* context) {
+  return call_on(impl_, cma::Entry::join_multicast, HW_CALL_SITE,
+                 [&](IdImpl& impl) { return impl.join_multicast(group, as, context); });
+}
+
+Status IdRef::leave_multicast(MulticastHandle membership) {
+  return call_on(impl_, cma::Entry::leave_multicast, HW_CALL_SITE,
+                 [&](IdImpl& impl) { return impl.leave_multicast(membership); });
 }
 
 Status IdRef::set_reuseaddr(bool reuse) {
@@ -134,6 +159,11 @@ void IdRef::destroy_qp() {
   if (*this) impl_->destroy_qp();
 }
 
+Result<QpAttr> IdRef::init_qp_attr(QpState state) const {
+  if (!*this) return fail(EINVAL);
+  return impl_->init_qp_attr(state);
+}
+
 Qp IdRef::qp() const { return *this ? impl_->qp() : Qp(); }
 
 void IdRef::set_handler(Handler handler) {
@@ -153,6 +183,19 @@ SocketAddress IdRef::peer_addr() const { return *this ? impl_->id().route().dest
 Device IdRef::device() const { return *this ? to_public(impl_->id().route().device) : Device(); }
 PortSpace IdRef::port_space() const {
   return *this ? static_cast<PortSpace>(impl_->id().port_space()) : PortSpace::tcp;
+}
+QpType IdRef::qp_type() const { return *this ? static_cast<QpType>(impl_->id().qp_type()) : QpType::rc; }
+ServiceId IdRef::service_id(const SocketAddress& address) const {
+  return ServiceId(std::uint64_t{static_cast<std::uint16_t>(port_space())} << 16 | address.port);
+}
+std::pair<Gid, Gid> IdRef::read_gids() const {
+  if (!*this) return {};
+  const cma::Route route = impl_->id().route();
+  return {route.source_gid, route.destination_gid};
+}
+std::optional<IdNumber> IdRef::number() const {
+  const auto number = *this ? impl_->id().number() : std::nullopt;
+  return number ? std::optional(IdNumber(*number)) : std::nullopt;
 }
 
 void IdRef::lock_handler() {
@@ -188,9 +231,15 @@ void Id::destroy() {
 const char* name(IdState state) { return cma::name(static_cast<cma::State>(state)); }
 const char* name(CmEventType type) { return cma::name(static_cast<cma::EventType>(type)); }
 
+std::span<const std::byte> CmEvent::consumer_reject_data() const {
+  const bool said_by_program = type == CmEventType::rejected && is_consumer_reject(reject_reason());
+  return said_by_program ? private_data : std::span<const std::byte>();
+}
+
 std::string CmEvent::text() const {
   const char* const what = name(type);
   if (type == CmEventType::rejected) return fmt::format("{}: {}", what, explain(reject_reason()));
+  if (type == CmEventType::unreachable && status > 0) return fmt::format("{}: {}", what, explain(sidr_status()));
   if (status < 0) return fmt::format("{}: {}", what, std::generic_category().message(-status));
   return what;
 }

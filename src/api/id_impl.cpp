@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "api/stack_impl.hpp"
-#include "cma/refusal.hpp"
 
 namespace hawser {
 namespace {
@@ -18,6 +17,8 @@ cma::ConnParam to_internal(const ConnParam& from) {
   to.rnr_retry_count = from.rnr_retry_count;
   to.srq = from.srq;
   to.qpn = from.qpn;
+  to.qkey = from.qkey;
+  to.ece = {.vendor_id = from.ece.vendor_id, .attr_mod = from.ece.attr_mod};
   return to;
 }
 
@@ -25,13 +26,23 @@ CmEvent to_public(const cma::Event& from) {
   CmEvent to;
   to.type = static_cast<CmEventType>(from.type);
   to.status = from.status;
-  to.private_data = from.conn.private_data;
+  // Either is there, or neither.
+  to.private_data = from.conn.private_data.empty() ? from.ud.private_data : from.conn.private_data;
   to.responder_resources = from.conn.responder_resources;
   to.initiator_depth = from.conn.initiator_depth;
   to.rnr_retry_count = from.conn.rnr_retry_count;
   to.flow_control = from.conn.flow_control != 0;
   to.srq = from.conn.srq != 0;
   to.remote_qpn = from.conn.qpn;
+  to.ece = {.vendor_id = from.ece.vendor_id, .attr_mod = from.ece.attr_mod};
+  const cma::UdTarget& ud = from.ud.target;
+  to.ud = {.ah_attr = {.source = ud.local,
+                       .destination = ud.remote,
+                       .traffic_class = ud.traffic_class,
+                       .hop_limit = ud.hop_limit,
+                       .flow_label = ud.flow_label},
+           .qpn = ud.qpn,
+           .qkey = ud.qkey};
   return to;
 }
 
@@ -125,7 +136,10 @@ std::shared_ptr<const IdImpl::Sink> IdImpl::exchange_sink(std::shared_ptr<const 
 
 void IdImpl::set_handler(Handler handler) {
   Sink next = handler_sink(std::move(handler));
-  if (const auto now = sink()) next.on_end = now->on_end;
+  if (const auto now = sink()) {
+    next.on_end = now->on_end;
+    next.on_leave = now->on_leave;
+  }
   id_->name_handler(next.name);
   exchange_sink(std::make_shared<const Sink>(std::move(next)));
 }
@@ -144,6 +158,7 @@ void* IdImpl::context() const {
 int IdImpl::on_event(cma::Id& on, const cma::Event& event) noexcept {
   CmEvent up = to_public(event);
   if (up.type == CmEventType::connect_request) return on_request(on, up);
+  if (event.membership_context != nullptr) follow_membership(up, event.membership_context);
   follow(up);
   return deliver(up);
 }
@@ -201,88 +216,19 @@ void IdImpl::report_too_late(cma::Entry entry, const void* site) const {
                    .second_site = site});
 }
 
-// ---- the queue pair [spec 1.5, 1.10, 5.9] ----
-
-void IdImpl::follow(CmEvent& event) {
-  std::shared_ptr<Qp::Impl> qp;
-  {
-    rt::Lock lock(mutex_);
-    qp = qp_;
-  }
-  if (!qp) return;
-  if (event.type == CmEventType::rejected) qp->to_error();
-  if (event.type != CmEventType::connect_response) return;
-  Status connected = connect_qp(nullptr);
-  if (connected) connected = id_->accept_response();
-  if (connected) {
-    event.type = CmEventType::established;
-    return;
-  }
-  qp->to_error();
-  static_cast<void>(id_->reject_response());
-  event.type = CmEventType::connect_error;
-  event.status = -errno_of(connected);
-}
-
-// To RTR and RTS with what was negotiated, or, for who accepts, with what he says.
-Status IdImpl::connect_qp(const ConnParam* param) {
-  std::shared_ptr<Qp::Impl> qp;
-  {
-    rt::Lock lock(mutex_);
-    qp = qp_;
-  }
-  if (!qp) return {};
-  auto rtr = id_->qp_attributes(cm::QpTarget::rtr);
-  if (!rtr) return fail(rtr.error());
-  auto rts = id_->qp_attributes(cm::QpTarget::rts);
-  if (!rts) return fail(rts.error());
-  if (param != nullptr) {
-    rtr->max_dest_rd_atomic = param->responder_resources;
-    rtr->remote_read_and_atomic = param->responder_resources != 0;
-    rts->max_rd_atomic = param->initiator_depth;
-  }
-  return qp->to_rtr_and_rts(*rtr, *rts);
-}
-
-Result<Qp> IdImpl::create_qp(const Pd& pd, const QpInit& init) {
-  const verbs::DevicePtr device = id_->route().device;
-  if (device == nullptr || qp()) return fail(EINVAL);
-  auto made = Qp::Impl::create(device, pd, init);
-  if (!made) return fail(made.error());
-  if (Status ready = (*made)->to_init({}); !ready) return fail(ready.error());
-  id_->set_qp((*made)->qpn(), false);
-  rt::Lock lock(mutex_);
-  qp_ = *made;
-  return Qp(std::move(*made));
-}
-
-void IdImpl::destroy_qp() {
-  std::shared_ptr<Qp::Impl> qp;
-  {
-    rt::Lock lock(mutex_);
-    qp.swap(qp_);
-  }
-  if (!qp) return;
-  qp->destroy();
-  if (alive()) id_->set_qp(Qpn(), false);
-}
-
-Qp IdImpl::qp() const {
-  rt::Lock lock(mutex_);
-  return Qp(qp_);
-}
-
 // ---- calls that differ from cma's ----
 
 bool IdImpl::holds_handler_lock() const { return on_handler_thread() || locked_by_.load() == rt::this_thread_id(); }
 
+Status IdImpl::outside_of_handler(cma::Entry entry, cma::Rule rule) const {
+  if (!holds_handler_lock()) return {};
+  id_->check_not_in_handler(entry);
+  return cma::refuse(EDEADLK, entry, id_->state(), rule);
+}
+
 Status IdImpl::connect(const ConnParam& param) {
-  // It would wait for itself, for ever [spec 2.2].
-  if (holds_handler_lock()) {
-    id_->check_not_in_handler(cma::Entry::connect);
-    return cma::refuse(EDEADLK, cma::Entry::connect, id_->state(), cma::Rule::own_handler);
-  }
-  return id_->connect(to_internal(param));
+  const Status may = outside_of_handler(cma::Entry::connect, cma::Rule::own_handler);
+  return may ? id_->connect(to_internal(param)) : may;
 }
 
 Status IdImpl::connect_locked(const ConnParam& param) {

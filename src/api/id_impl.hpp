@@ -7,15 +7,18 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "api/verbs_impl.hpp"
 #include "base/call_site.hpp"
 #include "cma/manager.hpp"
+#include "cma/refusal.hpp"
 #include "hawser/id.hpp"
 #include "runtime/sync.hpp"
 
 namespace hawser {
 
+class ChannelImpl;
 class StackImpl;
 
 // Lives while somebody has a handle, or cma may still call it. Threading: the contract of hawser/id.hpp; what may run
@@ -28,6 +31,8 @@ class IdImpl : public std::enable_shared_from_this<IdImpl> {
     bool is_handler{};                               // of the program
     HandlerName name{};                              // for reports
     std::function<void(const IdImpl& id)> on_end{};  // when the id is no more
+    const ChannelImpl* channel{};
+    std::function<void(const IdImpl& id, MulticastHandle membership)> on_leave{};  // when no event of it can come
   };
   [[nodiscard]] static Sink handler_sink(Handler handler);
 
@@ -44,6 +49,8 @@ class IdImpl : public std::enable_shared_from_this<IdImpl> {
   // A call on what is not alive: the program's fault if its handler has ended the id.
   void report_too_late(cma::Entry entry, const void* site) const;
   [[nodiscard]] cma::Id& id() const { return *id_; }
+  // Whether its events go to this channel.
+  [[nodiscard]] bool is_of(const ChannelImpl& channel) const { return sink()->channel == &channel; }
   [[nodiscard]] StackImpl& stack() const { return stack_; }
 
   void set_handler(Handler handler);
@@ -53,6 +60,10 @@ class IdImpl : public std::enable_shared_from_this<IdImpl> {
   Result<Qp> create_qp(const Pd& pd, const QpInit& init);
   void destroy_qp();
   [[nodiscard]] Qp qp() const;
+  [[nodiscard]] Result<QpAttr> init_qp_attr(QpState state) const;
+
+  Result<MulticastHandle> join_multicast(const SocketAddress& group, JoinAs as, void* context);
+  Status leave_multicast(MulticastHandle membership);
 
   Status connect(const ConnParam& param);
   Status connect_locked(const ConnParam& param);
@@ -61,9 +72,22 @@ class IdImpl : public std::enable_shared_from_this<IdImpl> {
   void lock_handler();
   void unlock_handler();
 
+  // EDEADLK in the id's own handler, or under its lock: the call would wait for itself, for ever [spec 2.2].
+  [[nodiscard]] Status outside_of_handler(cma::Entry entry, cma::Rule rule = cma::Rule::not_in_handler) const;
+
   rt::Atomic<int> backlog{0};  // of listen(), for the channel
 
  private:
+  // One join. cma knows it as the context of its event.
+  struct Membership {
+    MulticastHandle handle;
+    Gid group;
+    JoinAs as{};
+    void* context{};
+    cma::MembershipHandle lower{};
+    bool stands{};    // MULTICAST_JOIN has come
+    bool attached{};  // the queue pair receives what is sent to the group
+  };
   class Tether;  // held by cma's copy of the handler: tells when cma has forgotten the id
   explicit IdImpl(StackImpl& stack);
 
@@ -78,6 +102,9 @@ class IdImpl : public std::enable_shared_from_this<IdImpl> {
   // Moves the queue pair as the event demands, and turns CONNECT_RESPONSE into what came of it.
   void follow(CmEvent& event);
   int deliver(CmEvent& event);
+  void follow_membership(CmEvent& event, const void* membership);
+  Status attach(Membership& membership) HW_REQUIRES(mutex_);
+  void detach(Membership& membership) HW_REQUIRES(mutex_);
   Status connect_qp(const ConnParam* param);
   void forgotten();
 
@@ -92,6 +119,8 @@ class IdImpl : public std::enable_shared_from_this<IdImpl> {
   std::shared_ptr<const Sink> sink_ HW_GUARDED_BY(mutex_);
   void* context_ HW_GUARDED_BY(mutex_) = nullptr;
   std::shared_ptr<Qp::Impl> qp_ HW_GUARDED_BY(mutex_);
+  std::vector<std::unique_ptr<Membership>> memberships_ HW_GUARDED_BY(mutex_);
+  std::uint64_t joins_ HW_GUARDED_BY(mutex_) = 0;
   rt::CondVar forgotten_changed_;
   bool forgotten_ HW_GUARDED_BY(mutex_) = false;
   struct End {

@@ -86,4 +86,28 @@ std::string explain(RejectReason reason) {
   return fmt::format("{} ({}): {}", entry->name, number, entry->meaning);
 }
 
+std::string_view name(SidrStatus status) {
+  switch (status) {
+    case SidrStatus::success: return "success";
+    case SidrStatus::unsupported: return "service ID not supported";
+    case SidrStatus::reject: return "rejected by service provider";
+    case SidrStatus::no_qp: return "no QP available";
+    case SidrStatus::redirect: return "request should be redirected";
+    case SidrStatus::unsupported_version: return "version not supported";
+  }
+  return "reserved";
+}
+
+std::string explain(SidrStatus status) {
+  const auto number = static_cast<unsigned>(status);
+  const std::string said = fmt::format("{} ({})", name(status), number);
+  switch (status) {
+    case SidrStatus::unsupported:
+      return said + ": nobody listens on this port there, or not on this address or in this port space";
+    case SidrStatus::reject: return said + ": the peer's program said no; the private data may say why";
+    case SidrStatus::no_qp: return said + ": the peer has no queue pair for it now";
+    default: return said;
+  }
+}
+
 }  // namespace hawser

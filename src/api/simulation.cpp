@@ -14,14 +14,29 @@ class Simulation::Impl {
   const rt::Time begin;
 };
 
+namespace {
+
+stack::SubnetPlan subnet_plan(const std::optional<SimulatedSubnet>& subnet) {
+  if (!subnet) return {};
+  return [subnet](addr::SimSubnetAdmin& admin) {
+    admin.on_services = subnet->services;
+    admin.on_path = subnet->path ? subnet->path : [](const Gid&) { return std::optional(Result<PathRecord>()); };
+    admin.delay = subnet->delay;
+  };
+}
+
+}  // namespace
+
 Simulation::Simulation(const SimulationOptions& options) : impl_(std::make_unique<Impl>(options)) {}
 Simulation::~Simulation() = default;
 
 Result<Stack> Simulation::add_host(const SimulatedHost& host) {
-  const auto faults = fabric::FaultPlan::parse(host.faults);
+  const auto faults = cm::parse_plans(host.faults);
   if (!faults) return fail(faults.error());
-  auto made = impl_->network.add_host({.interface = host.interface, .addresses = host.addresses, .faults = *faults});
+  auto made = impl_->network.add_host(
+      {.interface = host.interface, .addresses = host.addresses, .subnet = subnet_plan(host.subnet)});
   if (!made) return fail(made.error());
+  (*made)->faults().set(*faults);
   return Stack(std::make_unique<StackImpl>(std::move(*made)));
 }
 

@@ -40,18 +40,28 @@ Result<Stack> Stack::with_agent() {
 }
 
 Result<Stack> Stack::alone(const AloneOptions& options) {
-  const auto faults = fabric::FaultPlan::parse(options.faults);
+  const auto faults = cm::parse_plans(options.faults);
   if (!faults) return fail(faults.error());
-  auto host = stack::lone_host({.address = options.address, .faults = *faults});
+  auto host = stack::lone_host({.address = options.address});
   if (!host) return fail(host.error());
   auto made = stack::Stack::create(std::move(*host));
   if (!made) return fail(made.error());
+  (*made)->faults().set(*faults);
   return Stack(std::make_unique<StackImpl>(std::move(*made)));
 }
 
-Result<Id> Stack::create_id(Handler handler, void* context, PortSpace port_space, QpType qp_type) {
+Result<QpType> qp_type_of(PortSpace space, std::optional<QpType> wanted) {
+  if (space == PortSpace::ib) return wanted.value_or(QpType::rc);
+  const QpType only = space == PortSpace::tcp ? QpType::rc : QpType::ud;
+  if (wanted.value_or(only) != only) return fail(EINVAL);
+  return only;
+}
+
+Result<Id> Stack::create_id(Handler handler, void* context, PortSpace port_space, std::optional<QpType> qp_type) {
   if (!handler) return fail(EINVAL);
-  auto impl = IdImpl::create(*impl_, port_space, qp_type, IdImpl::handler_sink(std::move(handler)));
+  const auto type = qp_type_of(port_space, qp_type);
+  if (!type) return fail(type.error());
+  auto impl = IdImpl::create(*impl_, port_space, *type, IdImpl::handler_sink(std::move(handler)));
   impl->set_context(context);
   return Id(std::move(impl));
 }
@@ -63,6 +73,7 @@ std::vector<Device> Stack::devices() const {
 }
 
 bool Stack::remove_device(const std::string& name) { return (*impl_)->devices().remove(name); }
+Faults Stack::faults() { return Faults(*impl_); }
 bool Stack::poll() { return (*impl_)->poll(); }
 Status Stack::run(const std::function<bool()>& done) { return (*impl_)->run(done); }
 void Stack::interrupt() { (*impl_)->interrupt(); }

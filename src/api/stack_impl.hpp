@@ -35,6 +35,9 @@ class StackImpl {
   std::map<verbs::DevicePtr, std::weak_ptr<verbs::Context>> contexts_ HW_GUARDED_BY(mutex_);
 };
 
+// The type of an id's queue pair [spec 1.8.2]. EINVAL: `wanted` is not the port space's.
+[[nodiscard]] Result<QpType> qp_type_of(PortSpace space, std::optional<QpType> wanted);
+
 // The handle of a device; null gives none.
 [[nodiscard]] Device to_public(const verbs::DevicePtr& device);
 [[nodiscard]] verbs::DevicePtr to_internal(const Device& device);

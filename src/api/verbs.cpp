@@ -2,6 +2,7 @@
 
 #include "api/stack_impl.hpp"
 #include "api/verbs_impl.hpp"
+#include "roce/network_header.hpp"
 #include "verbs/limits.hpp"
 
 namespace hawser {
@@ -40,7 +41,9 @@ Completion to_public(const verbs::CqEntry& entry) {
           .byte_len = from.byte_len,
           .imm_data = from.imm_data,
           .with_imm = from.with_imm,
-          .qpn = entry.qpn};
+          .qpn = entry.qpn,
+          .src_qpn = from.source,
+          .with_grh = from.with_network_header};
 }
 
 template <class Work>
@@ -168,9 +171,51 @@ void Cq::request_notification(bool solicited_only) {
 }
 void Cq::clear_notification() { impl_->clear_notification(); }
 
+// ---- address handles ----
+
+static_assert(grh_bytes == roce::network_header_bytes);
+
+Result<AddressHandle> AddressHandle::create(const Pd& pd, const AhAttr& to) {
+  if (!pd.impl()) return fail(EINVAL);
+  verbs::Context& context = *pd.impl()->context;
+  const auto index = context.device()->gid_index(to.source);
+  if (!index) return fail(EINVAL);
+  auto ah = verbs::AddressHandle::create(context, pd.impl()->pd,
+                                         {.destination = to.destination,
+                                          .flow_label = to.flow_label,
+                                          .source_gid_index = static_cast<std::uint8_t>(*index),
+                                          .hop_limit = to.hop_limit,
+                                          .traffic_class = to.traffic_class,
+                                          .is_global = true});
+  if (!ah) return fail(ah.error());
+  return AddressHandle(std::make_shared<Impl>(pd.impl(), std::move(*ah)));
+}
+
+// A datagram to a group came to no GID of ours: the answer leaves from the first one of the family.
+Result<AddressHandle> AddressHandle::create_from_wc(const Pd& pd, const Completion& wc,
+                                                    std::span<const std::byte> received) {
+  if (!pd.impl() || !wc.with_grh || received.size() < grh_bytes) return fail(EINVAL);
+  const auto header = roce::parse_network_header(received.first<grh_bytes>());
+  if (!header) return fail(EINVAL);
+  AhAttr back{.source = header->destination,
+              .destination = header->source,
+              .traffic_class = header->traffic_class,
+              .hop_limit = 64,
+              .flow_label = header->flow_label};
+  if (back.source.is_multicast()) {
+    const auto gids = pd.device().gids();
+    const auto own = std::ranges::find(gids, back.destination.is_v4(), &Gid::is_v4);
+    if (own == gids.end()) return fail(EINVAL);
+    back.source = *own;
+  }
+  return create(pd, back);
+}
+
 // ---- queue pairs ----
 
-Result<std::shared_ptr<Qp::Impl>> Qp::Impl::create(const verbs::DevicePtr& device, const Pd& pd, const QpInit& init) {
+Result<std::shared_ptr<Qp::Impl>> Qp::Impl::create(const verbs::DevicePtr& device, const Pd& pd, const QpInit& init,
+                                                   QpType type) {
+  if (type != QpType::rc && type != QpType::ud) return fail(EOPNOTSUPP);
   if (!pd.impl() || !init.send_cq.impl() || !init.recv_cq.impl()) return fail(EINVAL);
   const auto& context = pd.impl()->context;
   if (context->device() != device || init.send_cq.impl()->context != context ||
@@ -185,7 +230,8 @@ Result<std::shared_ptr<Qp::Impl>> Qp::Impl::create(const verbs::DevicePtr& devic
                                                           .max_send_sge = init.max_send_sge,
                                                           .max_recv_sge = init.max_recv_sge,
                                                           .max_inline_bytes = init.max_inline_bytes},
-                                         .signal_all = false});
+                                         .signal_all = false,
+                                         .type = static_cast<verbs::QpType>(type)});
   if (!qp) return fail(qp.error());
   return std::make_shared<Impl>(pd.impl(), init, std::move(*qp));
 }
@@ -207,12 +253,27 @@ std::shared_ptr<verbs::Qp> Qp::Impl::alive() const {
 Status Qp::Impl::to_init(const cm::QpAttributes& from) {
   const auto qp = alive();
   if (!qp) return fail(EINVAL);
+  if (qp->init().type == verbs::QpType::ud) return datagrams_to_rts(*qp, from.qkey);
   verbs::QpAttributes to;
   to.state = verbs::QpState::init;
   to.port = 1;
   to.access_flags = roce::access::remote_write | (from.remote_read_and_atomic ? read_and_atomic : 0);
   namespace mask = verbs::qp_attr;
   return qp->modify(to, mask::state | mask::pkey_index | mask::port | mask::access_flags);
+}
+
+Status Qp::Impl::datagrams_to_rts(verbs::Qp& qp, QKey qkey) {
+  namespace mask = verbs::qp_attr;
+  verbs::QpAttributes to;
+  to.state = verbs::QpState::init;
+  to.port = 1;
+  to.qkey = qkey;
+  Status done = qp.modify(to, mask::state | mask::pkey_index | mask::port | mask::qkey);
+  to.state = verbs::QpState::rtr;
+  if (done) done = qp.modify(to, mask::state);
+  to.state = verbs::QpState::rts;
+  if (done) done = qp.modify(to, mask::state | mask::sq_psn);
+  return done;
 }
 
 Status Qp::Impl::to_rtr_and_rts(const cm::QpAttributes& rtr, const cm::QpAttributes& rts) {
@@ -259,6 +320,15 @@ void Qp::Impl::to_error() {
   static_cast<void>(qp->modify(to, verbs::qp_attr::state));  // from any state, or it is there already
 }
 
+Status Qp::Impl::attach(const Gid& group) {
+  const auto qp = alive();
+  return qp ? qp->attach(group) : fail(EINVAL);
+}
+
+void Qp::Impl::detach(const Gid& group) {
+  if (const auto qp = alive()) static_cast<void>(qp->detach(group));
+}
+
 Status Qp::Impl::post(roce::SendWork work) {
   const auto qp = alive();
   return qp ? qp->post_send(once(work)) : fail(EINVAL);
@@ -283,6 +353,15 @@ Status Qp::post_send(std::uint64_t wr_id, const LocalMemory& from, const SendOpt
   if (!impl_) return fail(EINVAL);
   const auto op = options.imm_data ? roce::WorkOp::send_with_imm : roce::WorkOp::send;
   return impl_->post(send_work(op, wr_id, from, options));
+}
+
+Status Qp::post_send(std::uint64_t wr_id, const LocalMemory& from, const UdDestination& to,
+                     const SendOptions& options) {
+  if (!impl_ || !to.ah) return fail(EINVAL);
+  const auto op = options.imm_data ? roce::WorkOp::send_with_imm : roce::WorkOp::send;
+  roce::SendWork work = send_work(op, wr_id, from, options);
+  work.ud = {.address = to.ah.impl()->ah->address(), .qpn = to.qpn, .qkey = to.qkey};
+  return impl_->post(std::move(work));
 }
 
 Status Qp::post_write(std::uint64_t wr_id, const LocalMemory& from, const RemoteMemory& to,

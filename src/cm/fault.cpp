@@ -12,7 +12,6 @@ namespace hawser::cm {
 namespace {
 
 using Error = std::unexpected<std::string>;
-constexpr std::string_view device_prefix = "hw_";
 constexpr std::array kinds{Attribute::req,  Attribute::rep,  Attribute::rtu,      Attribute::rej,     Attribute::mra,
                            Attribute::dreq, Attribute::drep, Attribute::sidr_req, Attribute::sidr_rep};
 
@@ -189,6 +188,7 @@ std::string text_of(const Fault& fault) {
     if (concerns_interface(network->kind)) return fmt::format("{}={}{}", kind, device_prefix, network->interface);
     return fmt::format("{}={}", kind, network->address.text());
   }
+  if (const auto* datagrams = std::get_if<fabric::FaultPlan>(&fault)) return datagrams->text();
   return std::string(end_timewait);
 }
 
@@ -223,13 +223,6 @@ Result<FaultPlans> parse_plans(std::string_view text) {
 Result<FaultPlans> plans_of_environment() {
   const char* const text = std::getenv("HAWSER_FAULT");
   return parse_plans(text == nullptr ? "" : text);
-}
-
-Result<std::unique_ptr<fabric::Fabric>> with_faults_of_environment(std::unique_ptr<fabric::Fabric> below) {
-  const auto plans = plans_of_environment();
-  if (!plans) return fail(plans.error());
-  if (!plans->datagrams) return below;
-  return std::make_unique<fabric::FaultyFabric>(std::move(below), *plans->datagrams);
 }
 
 }  // namespace hawser::cm

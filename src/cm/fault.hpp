@@ -10,7 +10,6 @@
 #include <cstdint>
 #include <expected>
 #include <limits>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -45,7 +44,10 @@ struct EndTimewait {
   bool operator==(const EndTimewait&) const = default;
 };
 
-using Fault = std::variant<MadFault, addr::NetworkFault, EndTimewait>;
+inline constexpr std::string_view device_prefix = "hw_";  // of a device's name, before its interface's
+
+// Datagrams have a notation of their own (fabric), which parse_plans() knows.
+using Fault = std::variant<MadFault, addr::NetworkFault, EndTimewait, fabric::FaultPlan>;
 
 // The error says what is wrong and what would be right.
 [[nodiscard]] std::expected<Fault, std::string> parse_fault(std::string_view text);
@@ -59,7 +61,5 @@ struct FaultPlans {
 };
 [[nodiscard]] Result<FaultPlans> parse_plans(std::string_view text);
 [[nodiscard]] Result<FaultPlans> plans_of_environment();
-// `below`, or around it what loses and duplicates datagrams as the environment asks.
-[[nodiscard]] Result<std::unique_ptr<fabric::Fabric>> with_faults_of_environment(std::unique_ptr<fabric::Fabric> below);
 
 }  // namespace hawser::cm

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -57,9 +58,21 @@ class Ledger {
   }
 };
 
+// Keeps nothing: where nobody looks.
+class NoLedger final : public Ledger {
+ public:
+  LedgerRecord* allocate() override { return nullptr; }
+  void release(LedgerRecord*) override {}
+};
+
 // Writes a record under its seqlock: update(record, [](LedgerRecord& r) { r.cm_state = …; }). nullptr does nothing.
 template <class Change>
 void update(LedgerRecord* record, Change&& change);
+
+// A record for its next id. `number`: what it is called.
+void renew(LedgerRecord* record, std::uint32_t number);
+// A record as it is between two updates; one that its process never stops writing, as it is.
+[[nodiscard]] LedgerRecord read(const LedgerRecord& record);
 
 // A record as long as anybody holds it: cma while the id lives, and cm until the peer has, or should have, heard of the
 // end. Empty when the ledger is full.
@@ -69,17 +82,6 @@ using LedgerHold = std::shared_ptr<LedgerRecord>;
   if (record == nullptr) return {};
   return {record, [&ledger](LedgerRecord* r) { ledger.release(r); }};
 }
-
-// For Stacks without an agent.
-class NoLedger final : public Ledger {
- public:
-  LedgerRecord* allocate() override { return nullptr; }
-  void release(LedgerRecord*) override {}
-};
-
-}  // namespace hawser::cm
-
-namespace hawser::cm {
 
 // __atomic builtins and not rt::Atomic: the reader is another process, so this is no interleaving of ours to explore.
 template <class Change>
@@ -94,6 +96,27 @@ void update(LedgerRecord* record, Change&& change) {
   __atomic_thread_fence(__ATOMIC_RELEASE);
   change(*record);
   __atomic_store_n(&record->sequence, sequence + 2, __ATOMIC_RELEASE);
+}
+
+inline void renew(LedgerRecord* record, std::uint32_t number) {
+  update(record, [number](LedgerRecord& r) {
+    const std::uint32_t sequence = r.sequence;
+    r = {};
+    r.sequence = sequence;
+    r.in_use = 1;
+    r.number = number;
+  });
+}
+
+inline LedgerRecord read(const LedgerRecord& record) {
+  LedgerRecord out{};
+  for (int attempt = 0; attempt < 100; ++attempt) {
+    const std::uint32_t before = __atomic_load_n(&record.sequence, __ATOMIC_ACQUIRE);
+    std::memcpy(&out, &record, sizeof out);
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    if (before % 2 == 0 && __atomic_load_n(&record.sequence, __ATOMIC_RELAXED) == before) break;
+  }
+  return out;
 }
 
 }  // namespace hawser::cm

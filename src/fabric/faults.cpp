@@ -4,6 +4,9 @@
 #include <charconv>
 #include <string>
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include "base/log.hpp"
 
 namespace hawser::fabric {
@@ -68,37 +71,87 @@ Result<FaultPlan> FaultPlan::parse(std::string_view text) {
   return plan;
 }
 
-FaultyFabric::FaultyFabric(std::unique_ptr<Fabric> inner, FaultPlan plan)
-    : inner_(std::move(inner)), plan_(std::move(plan)), chance_(rt::World::simulated(plan_.seed)) {}
+std::string FaultPlan::text() const {
+  std::vector<std::string> parts;
+  if (loss != 0) parts.push_back(fmt::format("loss={}", loss));
+  if (duplication != 0) parts.push_back(fmt::format("duplicate={}", duplication));
+  if (lose_nth) parts.push_back(fmt::format("nth={}", *lose_nth));
+  if (!lose_bitmap.empty()) {
+    std::string bits;
+    for (const bool lost : lose_bitmap) bits += lost ? '1' : '0';
+    parts.push_back("bitmap=" + bits);
+  }
+  if (seed != 0) parts.push_back(fmt::format("seed={}", seed));
+  return fmt::format("{}", fmt::join(parts, ","));
+}
+
+FaultyFabric::FaultyFabric(std::unique_ptr<Fabric> inner, const FaultPlan& plan)
+    : owned_(std::move(inner)), inner_(*owned_) {
+  if (plan != FaultPlan()) set(0, plan);
+}
+
+void FaultyFabric::set(std::uint32_t number, const FaultPlan& plan) {
+  rt::Lock lock(mutex_);
+  plans_.insert_or_assign(number, Entry{plan, rt::World::simulated(plan.seed), 0, 0});
+  any_.store(true);
+}
+
+bool FaultyFabric::clear(std::uint32_t number) {
+  rt::Lock lock(mutex_);
+  const bool there = plans_.erase(number) != 0;
+  any_.store(!plans_.empty());
+  return there;
+}
+
+std::map<std::uint32_t, std::uint64_t> FaultyFabric::effects() const {
+  std::map<std::uint32_t, std::uint64_t> effects;
+  rt::Lock lock(mutex_);
+  for (const auto& [number, entry] : plans_) effects.emplace(number, entry.effects);
+  return effects;
+}
+
+unsigned FaultyFabric::copies_of_next() {
+  bool lost = false;
+  unsigned copies = 1;
+  for (auto& [number, entry] : plans_) {
+    const FaultPlan& plan = entry.plan;
+    // Two numbers for each datagram, used or not, so that the fate of the n-th depends on n and the seed only.
+    const bool loses = unit_interval(entry.chance->random()) < plan.loss;
+    const bool duplicates = unit_interval(entry.chance->random()) < plan.duplication;
+    const std::uint64_t n = entry.seen++;
+    if (loses || n == plan.lose_nth || (n < plan.lose_bitmap.size() && plan.lose_bitmap[n])) {
+      lost = true;
+      ++entry.effects;
+    } else if (duplicates) {
+      ++copies;
+      ++entry.effects;
+    }
+  }
+  return lost ? 0 : copies;
+}
 
 std::size_t FaultyFabric::send(std::span<const OutDatagram> datagrams) {
+  if (!any_.load()) return inner_.send(datagrams);
   std::vector<OutDatagram> through;
   through.reserve(datagrams.size() + 1);
   std::size_t lost = 0;
-  std::size_t copies = 0;
-  for (const OutDatagram& datagram : datagrams) {
-    // Two numbers for each datagram, used or not, so that the fate of the n-th depends on n and the seed only.
-    const double loss = unit_interval(chance_->random());
-    const double duplication = unit_interval(chance_->random());
-    const std::uint64_t n = count_.fetch_add(1);
-    if (loss < plan_.loss || n == plan_.lose_nth || (n < plan_.lose_bitmap.size() && plan_.lose_bitmap[n])) {
-      ++lost;
-      continue;
+  {
+    rt::Lock lock(mutex_);
+    for (const OutDatagram& datagram : datagrams) {
+      const unsigned copies = copies_of_next();
+      through.insert(through.end(), copies, datagram);
+      if (copies == 0) ++lost;
+      if (copies > 1) duplicated_ += copies - 1;
     }
-    through.push_back(datagram);
-    if (duplication < plan_.duplication) {
-      through.push_back(datagram);
-      ++copies;
-    }
+    dropped_ += lost;
   }
-  dropped_ += lost;
-  duplicated_ += copies;
-  const std::size_t accepted = through.empty() ? 0 : inner_->send(through);
+  const std::size_t accepted = through.empty() ? 0 : inner_.send(through);
   return std::min(datagrams.size(), accepted + lost);  // what a wire loses was accepted
 }
 
 Counters FaultyFabric::counters() const {
-  Counters counters = inner_->counters();
+  Counters counters = inner_.counters();
+  rt::Lock lock(mutex_);
   counters.fault_dropped += dropped_;
   counters.fault_duplicated += duplicated_;
   return counters;

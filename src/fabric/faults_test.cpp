@@ -93,6 +93,40 @@ TEST(FaultyFabric, BatchesAreTreatedDatagramByDatagram) {
   EXPECT_THAT(log, ElementsAre(1));
 }
 
+TEST(FaultyFabric, PlansComeGoAndCount) {
+  std::vector<int> log;
+  RecordingFabric wire(log);
+  FaultyFabric fabric(wire);
+  const auto send = [&](int number) {
+    const std::byte payload[1] = {static_cast<std::byte>(number)};
+    const OutDatagram out{.source = {}, .destination = {}, .payload = payload};
+    EXPECT_EQ(fabric.send({&out, 1}), 1U);
+  };
+  send(0);
+  fabric.set(7, {.lose_nth = 1});
+  fabric.set(8, {.duplication = 1});
+  for (int i = 1; i <= 3; ++i) send(i);
+  EXPECT_THAT(log, ElementsAre(0, 1, 1, 3, 3)) << "counted from when the plan was set; lost is lost";
+  EXPECT_THAT(fabric.effects(), ElementsAre(testing::Pair(7, 1), testing::Pair(8, 3)));
+  EXPECT_TRUE(fabric.clear(8));
+  EXPECT_FALSE(fabric.clear(8));
+  fabric.set(7, {.loss = 1});
+  send(4);
+  EXPECT_THAT(fabric.effects(), ElementsAre(testing::Pair(7, 1))) << "another plan counts anew";
+  EXPECT_TRUE(fabric.clear(7));
+  send(5);
+  EXPECT_THAT(log, ElementsAre(0, 1, 1, 3, 3, 5));
+  EXPECT_EQ(fabric.counters().fault_dropped, 2U);
+  EXPECT_EQ(fabric.counters().fault_duplicated, 2U);
+}
+
+TEST(FaultPlanParse, TextsAndBack) {
+  for (const FaultPlan& plan : {FaultPlan{}, FaultPlan{.loss = 0.05, .duplication = 1, .lose_nth = 0, .seed = 9},
+                                FaultPlan{.lose_bitmap = {true, false}}}) {
+    EXPECT_EQ(*FaultPlan::parse(plan.text()), plan) << plan.text();
+  }
+}
+
 TEST(FaultPlanParse, UnderstandsEveryPart) {
   const auto plan = FaultPlan::parse("loss=5%,duplicate=0.01,nth=3,bitmap=01101,seed=42");
   ASSERT_TRUE(plan);

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "cm/fault.hpp"
 #include "cm/faulty_sender.hpp"
 #include "cm/manager.hpp"
+#include "fabric/faults.hpp"
 #include "runtime/dispatcher.hpp"
 #include "runtime/sync.hpp"
 
@@ -24,7 +26,8 @@ struct FaultState {
   std::uint64_t effects{};
 };
 
-// Thread-safe; not to be called from a handler.
+// Thread-safe. In a handler too: there, what changes the network does so when the handler has returned, for devices may
+// go, and their ids' handlers be waited for.
 class Faults {
  public:
   struct Parts {
@@ -32,6 +35,7 @@ class Faults {
     addr::FaultyNetworkView& network;
     cm::FaultySender& sender;
     cm::Manager& connections;
+    fabric::FaultyFabric& fabric;
   };
   explicit Faults(Parts parts);
   ~Faults();
@@ -40,8 +44,12 @@ class Faults {
 
   // Puts a fault in force and returns the number by which clear() takes it back.
   std::uint32_t set(const cm::Fault& fault);
+  void set(const cm::FaultPlans& plans);
+  bool change(std::uint32_t number, const cm::Fault& fault);  // false if there is none of this number
   bool clear(std::uint32_t number);
   void clear_all();
+  void clear_own();  // all but the agent's
+  [[nodiscard]] static bool is_own(std::uint32_t number);
   [[nodiscard]] std::vector<FaultState> list() const;
 
   // Does what the agent says, and tells it what comes of it. Before the first fault.
@@ -58,6 +66,10 @@ class Faults {
     std::uint64_t told{};  // effects that the agent knows of
   };
   void put_in_force(std::uint32_t number, const cm::Fault& fault, const agent::FaultTarget& target);
+  void take_back(std::uint32_t number, const cm::Fault& fault);
+  void change_network(std::uint32_t number);
+  void settle_network(std::uint32_t number);
+  void settle_postponed();
   [[nodiscard]] std::map<std::uint32_t, std::uint64_t> effects() const;
   void report();
 
@@ -66,7 +78,8 @@ class Faults {
   mutable rt::Mutex mutex_{rt::LockRank::cm_faults};
   std::map<std::uint32_t, Entry> entries_ HW_GUARDED_BY(mutex_);
   std::uint32_t last_own_ HW_GUARDED_BY(mutex_);
-  rt::Work report_work_;
+  std::set<std::uint32_t> postponed_ HW_GUARDED_BY(mutex_);  // network faults set or cleared in a handler
+  rt::Work report_work_, network_work_;
 };
 
 }  // namespace hawser::stack

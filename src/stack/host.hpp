@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "addr/network.hpp"
+#include "addr/subnet_admin.hpp"
 #include "agent/client.hpp"
 #include "base/ip.hpp"
 #include "base/result.hpp"
@@ -15,7 +16,6 @@
 #include "cm/manager.hpp"
 #include "cma/port_arbiter.hpp"
 #include "fabric/fabric.hpp"
-#include "fabric/faults.hpp"
 #include "runtime/world.hpp"
 #include "verbs/data_path.hpp"
 
@@ -34,6 +34,10 @@ class Host {
   [[nodiscard]] virtual cm::Ledger& ledger() = 0;
   [[nodiscard]] virtual std::uint64_t identity() const = 0;  // DeviceTable's host_identity
   [[nodiscard]] virtual agent::Client* agent() { return nullptr; }
+  // InfiniBand has one, and so may simulated hosts; null elsewhere.
+  [[nodiscard]] virtual std::unique_ptr<addr::SubnetAdmin> make_subnet_admin(rt::Dispatcher& /*dispatcher*/) {
+    return nullptr;
+  }
   // On a simulated network, where no thread serves and time stands still: lets the next thing happen, on any host.
   // False if nothing ever will. Empty elsewhere.
   [[nodiscard]] virtual std::function<bool()> simulate() { return {}; }
@@ -45,7 +49,6 @@ class Host {
 struct LoneHostOptions {
   // The one address of this host that the Stack has, so that others may have the others; all of them if not given.
   std::optional<IpAddress> address;
-  fabric::FaultPlan faults;  // besides those of HAWSER_FAULT
 };
 // Owns UDP 4791 (of one address) for itself, without an agent. EADDRINUSE: somebody holds it, explained on stderr.
 // EADDRNOTAVAIL: the address is not of this host.

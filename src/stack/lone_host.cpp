@@ -6,10 +6,10 @@
 #include "addr/netlink_posix.hpp"
 #include "agent/port_holder.hpp"
 #include "base/log.hpp"
-#include "cm/fault.hpp"
 #include "cma/port_table.hpp"
 #include "fabric/udp_posix.hpp"
 #include "stack/host.hpp"
+#include "stack/own_ledger.hpp"
 #include "stack/own_numbers.hpp"
 
 namespace hawser::stack {
@@ -100,7 +100,7 @@ class LoneHost final : public Host {
   OwnQpns qpns_{world_};
   OwnCommIds comm_ids_{world_};
   cma::PortTable ports_{world_, [this] { return network_->local_port_range(); }};
-  cm::NoLedger ledger_;
+  OwnLedger ledger_;
   // Its devices are its own: peers tell connections apart by device and QPN, and another Stack of this host may hand
   // out the same QPN.
   const std::uint64_t identity_ = world_.random();
@@ -138,10 +138,8 @@ Result<std::unique_ptr<Host>> lone_host(const LoneHostOptions& options) {
     return fail(descriptor.error());
   }
   auto socket = std::make_unique<Socket>(*descriptor);
-  auto fabric = cm::with_faults_of_environment(std::make_unique<fabric::UdpFabric>(socket->fd()));
-  if (!fabric) return fail(fabric.error());
-  auto faulty = std::make_unique<fabric::FaultyFabric>(std::move(*fabric), options.faults);
-  return std::make_unique<LoneHost>(std::move(network), std::move(socket), std::move(faulty));
+  auto fabric = std::make_unique<fabric::UdpFabric>(socket->fd());
+  return std::make_unique<LoneHost>(std::move(network), std::move(socket), std::move(fabric));
 }
 
 }  // namespace hawser::stack

@@ -5,6 +5,7 @@
 #include "addr/sim_network_view.hpp"
 #include "base/assert.hpp"
 #include "cma/port_table.hpp"
+#include "stack/own_ledger.hpp"
 #include "stack/own_numbers.hpp"
 
 namespace hawser::stack {
@@ -16,10 +17,11 @@ class Simulation::SimHost final : public Host {
       : simulation_(simulation),
         number_(number),
         addresses_(options.addresses),
-        fabric_(simulation.network_.attach(options.addresses), options.faults),
+        fabric_(simulation.network_.attach(options.addresses)),
         qpns_(*simulation.world_),
         comm_ids_(*simulation.world_),
-        ports_(*simulation.world_, [this] { return network_.local_port_range(); }) {
+        ports_(*simulation.world_, [this] { return network_.local_port_range(); }),
+        subnet_(options.subnet) {
     network_.set_interfaces(
         {{.index = number,
           .name = options.interface,
@@ -35,12 +37,18 @@ class Simulation::SimHost final : public Host {
   }
 
   rt::World& world() override { return *simulation_.world_; }
-  fabric::Fabric& fabric() override { return fabric_; }
+  fabric::Fabric& fabric() override { return *fabric_; }
   addr::NetworkView& network() override { return network_; }
   verbs::QpnSpace& qpns() override { return qpns_; }
   cm::CommIdSpace& comm_ids() override { return comm_ids_; }
   cma::PortArbiter& ports() override { return ports_; }
   cm::Ledger& ledger() override { return ledger_; }
+  std::unique_ptr<addr::SubnetAdmin> make_subnet_admin(rt::Dispatcher& dispatcher) override {
+    if (!subnet_) return nullptr;
+    auto subnet = std::make_unique<addr::SimSubnetAdmin>(dispatcher);
+    subnet_(*subnet);
+    return subnet;
+  }
   [[nodiscard]] std::uint64_t identity() const override { return number_; }
   std::function<bool()> simulate() override {
     return [this] { return simulation_.step(); };
@@ -53,11 +61,12 @@ class Simulation::SimHost final : public Host {
   const std::uint32_t number_;
   const std::vector<IpAddress> addresses_;
   addr::SimNetworkView network_;
-  fabric::FaultyFabric fabric_;
+  const std::unique_ptr<fabric::SimFabric> fabric_;
   OwnQpns qpns_;
   OwnCommIds comm_ids_;
   cma::PortTable ports_;
-  cm::NoLedger ledger_;
+  OwnLedger ledger_;
+  const SubnetPlan subnet_;
 };
 
 Simulation::Simulation(std::uint64_t seed, fabric::LinkModel link)

@@ -2,23 +2,27 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "addr/sim_subnet_admin.hpp"
 #include "base/ip.hpp"
 #include "base/result.hpp"
-#include "fabric/faults.hpp"
 #include "fabric/sim_network.hpp"
 #include "stack/stack.hpp"
 
 namespace hawser::stack {
 
+// Tells a host's subnet administrator what to answer. Empty: the host has none.
+using SubnetPlan = std::function<void(addr::SimSubnetAdmin&)>;
+
 struct SimHostOptions {
   std::string interface{"eth0"};
   std::vector<IpAddress> addresses;  // of the interface; each once in the network
-  fabric::FaultPlan faults;          // of what the host sends
+  SubnetPlan subnet{};
 };
 
 // Belongs to one thread, with all its Stacks and what is made with them. Nothing happens but in step(), in calls of the

@@ -18,18 +18,20 @@ namespace hawser::stack {
 struct Stack::Impl {
   Impl(std::unique_ptr<Host> on, cma::RequestTiming timing)
       : host(std::move(on)),
+        fabric(host->fabric()),
         network(host->network()),
         dispatcher(host->world()),
+        subnet(host->make_subnet_admin(dispatcher)),
         devices(host->identity()),
-        data_path(host->world(), host->fabric(), devices, host->qpns(), roce::RcLimits{}),
+        data_path(host->world(), fabric, devices, host->qpns(), roce::RcLimits{}),
         resolver(dispatcher, network),
         mad_sender(data_path.gsi(), dispatcher, !host->world().is_simulated()),
         faulty_sender(dispatcher, mad_sender, host->ledger()),
         connections(dispatcher, faulty_sender, host->comm_ids()),
         manager({dispatcher, network, resolver, devices, connections, host->ports(), host->ledger(),
-                 data_path.multicast_groups(), timing}),
-        faults({dispatcher, network, faulty_sender, connections}),
-        engine({host->world(), dispatcher, data_path, host->fabric(), &network, host->agent(), [this] { publish(); },
+                 data_path.multicast_groups(), timing, subnet.get()}),
+        faults({dispatcher, network, faulty_sender, connections, fabric}),
+        engine({host->world(), dispatcher, data_path, fabric, &network, host->agent(), [this] { publish(); },
                 [this] { return mad_sender.report_fd(); }, [this] { mad_sender.read_reports(connections); },
                 host->simulate()}) {
     network.set_observer({[this] { devices.apply(network.interfaces()); },
@@ -65,13 +67,14 @@ struct Stack::Impl {
 
   void publish() {
     if (host->agent() == nullptr) return;
-    host->agent()->publish(
-        {host->fabric().counters(), data_path.counters(), connections.counters(), faulty_sender.counters()});
+    host->agent()->publish({fabric.counters(), data_path.counters(), connections.counters(), faulty_sender.counters()});
   }
 
   std::unique_ptr<Host> host;
+  fabric::FaultyFabric fabric;
   addr::FaultyNetworkView network;
   rt::Dispatcher dispatcher;
+  std::unique_ptr<addr::SubnetAdmin> subnet;
   verbs::DeviceTable devices;
   verbs::DataPath data_path;
   addr::Resolver resolver;
@@ -101,7 +104,7 @@ Result<std::unique_ptr<Stack>> Stack::create(std::unique_ptr<Host> host) {
   const Result<cm::FaultPlans> plans = host->world().is_simulated() ? cm::FaultPlans{} : cm::plans_of_environment();
   if (!plans) return fail(plans.error());
   std::unique_ptr<Stack> stack(new Stack(std::make_unique<Impl>(std::move(host), *timing)));
-  for (const cm::Fault& fault : plans->faults) stack->faults().set(fault);
+  stack->faults().set(*plans);
   return stack;
 }
 
