@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from harness import BUILD, IPV4, IPV6
+from harness import BUILD, IPV4, IPV6, wait_for
 
 SOURCES = Path(__file__).parents[2]
 
@@ -101,6 +101,55 @@ def test_ids_end_at_any_moment(host, seed):
     churn = host.start(host.tree.programs / "cxx_churn", "127.0.0.1", 7473, seed, env=libraries)
     established, ended = map(int, re.search(r"established (\d+), ended by their handlers (\d+)", churn.succeeds()).groups())
     assert established > 0 and ended > 0
+
+
+@pytest.mark.every_user
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", IPV4])
+def test_datagram_service(example, address):
+    server = example("datagrams", "serve", address, 7471, 2)
+    server.line("serving on")
+    for text in ("good morning", "good night"):
+        assert example("datagrams", "ask", address, 7471, text).succeeds() == f"echo: {text}"
+    server.succeeds()
+
+
+def test_datagram_service_says_no(example):
+    nobody = example("datagrams", "ask", "127.0.0.1", 7471, "anybody?")
+    assert nobody.status() == 1
+    assert "RDMA_CM_EVENT_UNREACHABLE: service ID not supported (1): nobody listens" in nobody.output
+    server = example("datagrams", "serve", "127.0.0.1", 7471, 1)
+    server.line("serving on")
+    nameless = example("datagrams", "ask", "127.0.0.1", 7471, "")
+    assert nameless.status() == 1 and "rejected by service provider (2)" in nameless.output
+    server.succeeds()
+
+
+def test_multicast_group(example):
+    listeners = [example("datagrams", "listen", IPV4, "239.1.2.3", 2) for _ in range(2)]
+    for listener in listeners:
+        listener.line("listening to")
+    for text in ("one", "two"):
+        assert example("datagrams", "tell", IPV4, "239.1.2.3", text).succeeds() == f"heard: {text}"
+    for listener in listeners:
+        assert listener.succeeds().splitlines()[-2:] == ["one", "two"]
+
+
+def test_faults_of_other_processes(host, example):
+    """HostFaults: a C++ program does what `hawser fault` does, and the command sees it."""
+    server = example("echo", "server", "127.0.0.1", 7471, 2)
+    server.line("listening on")
+    libraries = {"LD_LIBRARY_PATH": str(host.tree.hawser.parents[1] / "lib")}
+    fault = host.start(host.tree.programs / "cxx_faults", server.pid, env=libraries)
+    fault.line("^set$")
+    assert host.faults() == {"delay=REP:nth=1:by=1500ms": 0}
+    assert example("echo", "client", "127.0.0.1", 7471, "late").succeeds() == "echo: late"
+    wait_for("it is counted", lambda: host.faults() == {"delay=REP:nth=1:by=1500ms": 1})
+    fault.say("")
+    fault.line("^effects 1$")
+    fault.succeeds()
+    assert host.faults() == {}
+    assert example("echo", "client", "127.0.0.1", 7471, "in time").succeeds() == "echo: in time"
+    server.succeeds()
 
 
 def test_deterministic_case_repeats(example):
