@@ -65,6 +65,44 @@ TEST_F(ApiId, ReadsAndWritesThePeersMemory) {
   EXPECT_EQ(server.end->received(), "inline");
 }
 
+// Options of the queue pairs' vendor travel with the request and the answer [spec 1.14.4].
+TEST_F(ApiId, CarriesEce) {
+  const Ece asked{.vendor_id = 0x2C9, .attr_mod = 5}, answered{.vendor_id = 0x2C9, .attr_mod = 1};
+  Server server(b_);
+  server.react = [&](IdRef id, CmEvent& event) -> std::optional<int> {
+    if (event.type != connect_request) return std::nullopt;
+    EXPECT_EQ(event.ece, asked);
+    server.child = event.take_id();
+    return -errno_of(id.accept({.qpn = Qpn(7), .ece = answered}));
+  };
+  Client client(a_, to_b_);
+  Ece heard;
+  client.react = [&](IdRef id, CmEvent& event) -> std::optional<int> {
+    if (event.type == route_resolved) return -errno_of(id.connect_locked({.qpn = Qpn(8), .ece = asked}));
+    heard = event.ece;
+    return std::nullopt;
+  };
+  ASSERT_TRUE(simulation_.run([&] { return !client.events.empty() && client.events.back() == connect_response; }));
+  EXPECT_EQ(heard, answered);
+  const auto next = client.id.init_qp_attr(QpState::rts);
+  ASSERT_TRUE(next);
+  EXPECT_EQ(next->retry_count, 7);
+  EXPECT_EQ(errno_of(Id().init_qp_attr(QpState::init)), EINVAL);
+}
+
+TEST_F(ApiId, RefusesWhatWouldWaitForItsHandler) {
+  Client client(a_, to_b_);
+  std::vector<int> errors;
+  client.react = [&](IdRef id, CmEvent&) -> std::optional<int> {
+    errors = {errno_of(id.resolve_addr(nullptr, to_b_, 1s)), errno_of(id.resolve_ib_service({})),
+              errno_of(id.listen(1)), errno_of(id.leave_multicast({})), errno_of(id.connect({}))};
+    return 0;
+  };
+  simulation_.run();
+  EXPECT_THAT(errors, testing::Each(EDEADLK));
+  EXPECT_EQ(client.id.state(), IdState::addr_resolved) << "and nothing has changed";
+}
+
 // Without a queue pair of ours the program answers the response itself, as in the kernel.
 TEST_F(ApiId, AnswersTheResponseWithoutAQueuePair) {
   Server server(b_);

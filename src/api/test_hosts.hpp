@@ -104,6 +104,7 @@ struct Server {
     if (event.type == CmEventType::disconnected) return -errno_of(id.disconnect());
     if (event.type != CmEventType::connect_request) return 0;
     private_data = text_of(event.private_data);
+    earlier.emplace_back(std::move(end), std::move(child));  // an id is not ended in another's handler
     child = event.take_id();
     end = Endpoint::make(stack, child);
     return -errno_of(id.accept({.private_data = bytes_of("welcome"),
@@ -116,6 +117,7 @@ struct Server {
   std::unique_ptr<Endpoint> end;
   std::vector<CmEventType> events;
   std::string private_data;
+  std::vector<std::pair<std::unique_ptr<Endpoint>, Id>> earlier;
   Id child;
   std::optional<Listener> listener;
 };
