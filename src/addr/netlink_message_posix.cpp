@@ -75,6 +75,16 @@ std::optional<std::uint8_t> hop_limit_of(const nlattr* metrics) {
 
 }  // namespace
 
+const nlmsghdr* next_message(std::span<const char>& datagram) {
+  if (datagram.size() < sizeof(nlmsghdr)) return nullptr;
+  const auto* message = reinterpret_cast<const nlmsghdr*>(datagram.data());
+  const std::size_t length = message->nlmsg_len;
+  if (length < sizeof(nlmsghdr) || length > datagram.size()) return nullptr;
+  const std::size_t aligned = (length + NLMSG_ALIGNTO - 1) / NLMSG_ALIGNTO * NLMSG_ALIGNTO;
+  datagram = datagram.subspan(std::min(aligned, datagram.size()));
+  return message;
+}
+
 std::optional<LinkMessage> parse_link(const nlmsghdr* message) {
   const auto* header = header_of<ifinfomsg>(message);
   if (header == nullptr || header->ifi_index <= 0) return std::nullopt;

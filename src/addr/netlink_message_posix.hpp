@@ -2,12 +2,17 @@
 #pragma once
 
 #include <optional>
+#include <span>
 
 #include "addr/network.hpp"
 
 struct nlmsghdr;
 
 namespace hawser::addr {
+
+// Takes the next message off a datagram; null at its end, or where it is broken. (libmnl's own loop takes a length
+// beyond 2^31 for a negative one, and follows it.)
+[[nodiscard]] const nlmsghdr* next_message(std::span<const char>& datagram);
 
 struct LinkMessage {
   std::uint32_t index{};

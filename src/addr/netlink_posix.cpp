@@ -89,9 +89,8 @@ Status NetlinkView::ask(nlmsghdr* request, Handle&& handle) {
     const ssize_t size = mnl_socket_recvfrom(query_.get(), buffer.data(), buffer.size());
     if (size < 0 && errno == EINTR) continue;
     if (size < 0) return fail(errno);
-    int left = static_cast<int>(size);
-    for (auto* message = reinterpret_cast<const nlmsghdr*>(buffer.data()); mnl_nlmsg_ok(message, left);
-         message = mnl_nlmsg_next(message, &left)) {
+    std::span<const char> datagram(buffer.data(), static_cast<std::size_t>(size));
+    while (const nlmsghdr* message = next_message(datagram)) {
       if (message->nlmsg_seq != sequence_) continue;  // a late answer to a question that was given up
       if (message->nlmsg_type == NLMSG_DONE) return {};
       if (message->nlmsg_type == NLMSG_ERROR) {
@@ -274,9 +273,8 @@ void NetlinkView::poll() {
       continue;
     }
     if (size <= 0) break;
-    int left = static_cast<int>(size);
-    for (auto* message = reinterpret_cast<const nlmsghdr*>(buffer.data()); mnl_nlmsg_ok(message, left);
-         message = mnl_nlmsg_next(message, &left)) {
+    std::span<const char> datagram(buffer.data(), static_cast<std::size_t>(size));
+    while (const nlmsghdr* message = next_message(datagram)) {
       switch (message->nlmsg_type) {
         case RTM_NEWLINK:
         case RTM_DELLINK:
