@@ -46,7 +46,7 @@ test: packages-build-test $(RELEASE)/build.ninja
 	@ctest --test-dir $(RELEASE) --output-on-failure -j $(JOBS) $(CTEST_ARGS)
 
 explore: packages-build-test $(RELEASE)/build.ninja
-	@cmake --build $(RELEASE) --target explore_programs
+	@cmake --build $(RELEASE) --target explore_programs explore_unit_programs
 	@tools/explore.py $(RELEASE) $(EXPLORE_SECONDS)
 
 # The program with threads runs under both sanitizers.

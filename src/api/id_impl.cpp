@@ -238,7 +238,8 @@ Status IdImpl::connect_locked(const ConnParam& param) {
   return id_->connect_locked(to_internal(param));
 }
 
-// The kernel wants the handler's lock held; whoever does not hold it gets it here.
+// The kernel wants the handler's lock held; whoever does not hold it gets it here: on some paths only, which clang's
+// analysis does not follow.
 Status IdImpl::accept(const ConnParam* param) HW_NO_THREAD_SAFETY_ANALYSIS {
   const bool locked = holds_handler_lock();
   if (!locked) id_->lock_handler();
@@ -265,6 +266,7 @@ Status IdImpl::disconnect() {
   return id_->disconnect();
 }
 
+// Held from one call of the program to the next, where clang's analysis does not follow.
 void IdImpl::lock_handler() HW_NO_THREAD_SAFETY_ANALYSIS {
   id_->lock_handler();
   locked_by_.store(rt::this_thread_id());

@@ -143,7 +143,8 @@ rt::Mutex& creation_mutex() {
   return *mutex;
 }
 
-// fork() waits for a creation in progress, so that the child does not inherit its lock.
+// fork() waits for a creation in progress, so that the child does not inherit its lock. Taken and released in functions
+// that fork() calls, where clang's analysis does not follow.
 void before_fork() HW_NO_THREAD_SAFETY_ANALYSIS { creation_mutex().lock(); }
 void after_fork_in_parent() HW_NO_THREAD_SAFETY_ANALYSIS { creation_mutex().unlock(); }
 void after_fork_in_child() HW_NO_THREAD_SAFETY_ANALYSIS {

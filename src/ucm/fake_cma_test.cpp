@@ -55,6 +55,8 @@ int Id::deliver(const Event& event) {
   return handler(*this, event);
 }
 
+// The child's handler_mutex is taken under the listener's, through pointers that clang's analysis does not know for
+// one.
 Id* Id::deliver_request(int* answer) HW_NO_THREAD_SAFETY_ANALYSIS {
   Event request;
   request.type = EventType::connect_request;

@@ -44,9 +44,16 @@ struct Arguments {
 
 const char* scenario_under_way = "";
 
+// What a group of small scenarios has cost; printed once for all of them.
+struct Sum {
+  std::uint64_t scenarios = 0, runs = 0, steps = 0, findings = 0;
+  double seconds = 0;
+};
+Sum total;
+
 void print_where() {
   rt::explore::print_run_under_way();
-  fmt::print(stderr, "scenario: {}\n", scenario_under_way);
+  fmt::print(stderr, "scenario: {}\nschedules before: {}\n", scenario_under_way, total.runs);
 }
 
 void on_crash(int signal_number) {
@@ -76,13 +83,6 @@ void print_finding(const Scenario& scenario, const rt::explore::Finding& finding
 }
 
 // `partly`: within bounds that nobody expects an exhaustive strategy to come to its end in.
-// What a group of small scenarios has cost; printed once for all of them.
-struct Sum {
-  std::uint64_t scenarios = 0, runs = 0, steps = 0, findings = 0;
-  double seconds = 0;
-};
-Sum total;
-
 [[nodiscard]] ExitStatus explore_once(const Scenario& scenario, const Options& options, bool partly = false,
                                       Sum* sum = nullptr) {
   scenario_under_way = scenario.name.c_str();

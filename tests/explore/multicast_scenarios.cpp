@@ -80,6 +80,55 @@ void memberships_end(Execution& execution) {
   execution.check(!removed || device.expired(), "a membership still holds the device");
 }
 
+// A bound id resolves an address, is answered or gives up, and joins meanwhile. Only its state decides whether it may
+// [spec 1.4.31], by what it is at one moment [spec 3.4 I7]; and whatever becomes of the state, each membership is told
+// [spec 3.4 I6].
+void join_while_resolving(Execution& execution) {
+  fabric::SimNetwork network(execution.world());
+  Host host(execution, network, 1);
+  host.view.answer_for_unknown_neighbours(false);
+  Watched watched(execution);
+  const IpAddress peer = IpAddress::v4(0x0A000002);
+  std::size_t joined = 0, told = 0;
+  cma::Id* const id = host.manager->create_id(
+      cma::PortSpace::udp, cma::QpType::ud,
+      [&](cma::Id&, const cma::Event& event) {
+        return watched.event(event, [&] {
+          if (event.type == EventType::multicast_join) ++told;
+          return 0;
+        });
+      },
+      nullptr);
+  execution.check(id->bind_addr(socket_address(host.address, 0)).has_value(), "bind_addr");
+  const auto join = [&] {
+    const cma::State before = id->state();
+    const bool may = before == cma::State::addr_bound || before == cma::State::addr_resolved;
+    const bool has = id->join_multicast(socket_address(group, 0), cma::JoinAs::full_member, nullptr).has_value();
+    execution.check(has || !may, "refused in a state that allows it");
+    if (has) ++joined;
+  };
+  host.service.start();
+  join();
+  const rt::Time gives_up = execution.world().now() + 1s;
+  execution.check(id->resolve_addr(nullptr, socket_address(peer, 7471), 1s).has_value(), "resolve_addr");
+  rt::ThreadId neighbour;
+  const bool answers = execution.choose(2) == 1;
+  if (answers) {
+    neighbour = execution.spawn("neighbour",
+                                [&] { host.view.set_neighbour(host.interface, peer, addr::Mac{2, 0, 0, 0, 0, 99}); });
+  } else {
+    execution.sleep_until(gives_up);
+  }
+  join();
+  join();
+  if (answers) execution.join(neighbour);
+  execution.sleep_until(gives_up + 1s);
+  execution.check(told == joined, "a membership was never told");
+  watched.destroy(*host.manager, id);
+  host.service.stop();
+  execution.check(host.groups.joins(host.devices.list().front(), group) == 0, "joined is not left");
+}
+
 }  // namespace
 
 std::vector<Planned> multicast_scenarios() {
@@ -89,6 +138,11 @@ std::vector<Planned> multicast_scenarios() {
                     .probes = {"cma-membership-cancelled", "cma-membership-of-claimed"},
                     .body = memberships_end},
        .plans = {{"dfs:1", 0}, {"pct:3", 2000}, {"random", 1000}}},
+      {.scenario = {.name = "cma-join-while-resolving",
+                    .about = "join_multicast() against the end of an address query [spec 3.4]",
+                    .probes = {},
+                    .body = join_while_resolving},
+       .plans = {{"dfs:1", 0}, {"pct:3", 1000}, {"random", 500}}},
   };
 }
 

@@ -183,6 +183,66 @@ void datagrams_both_ends(Execution& execution) {
   connect_both_ends(execution, datagrams, removals[execution.choose(removals.size())]);
 }
 
+// One of two says no, over a network that loses nothing: the other one hears that, and nothing else, from whatever step
+// of the handshake it is refused [spec 1.10.4, 5.5.5].
+void refusals_are_heard(Execution& execution) {
+  fabric::SimNetwork network(execution.world());
+  Host client_host(execution, network, 1);
+  Host server_host(execution, network, 2);
+  network.set_notify([&] {
+    client_host.service.wake();
+    server_host.service.wake();
+  });
+  client_host.service.start();
+  server_host.service.start();
+  Owned listener(execution, server_host), child(execution, server_host), client(execution, client_host);
+  const bool client_refuses = execution.choose(2) == 1;
+  Mailbox<cma::Id*> requests;
+  listener.id = server_host.manager->create_id(
+      cma::PortSpace::tcp, cma::QpType::rc,
+      [&](cma::Id& id, const cma::Event&) {
+        id.set_handler([&](cma::Id& self, const cma::Event& event) { return child.handle(self, event); }, nullptr);
+        requests.put(&id);
+        return 0;
+      },
+      nullptr);
+  execution.check(listener.id->bind_addr(socket_address(server_host.address, service_port)).has_value(), "bind_addr");
+  execution.check(listener.id->listen(8).has_value(), "listen");
+  client.id = client_host.manager->create_id(
+      cma::PortSpace::tcp, cma::QpType::rc,
+      [&](cma::Id& id, const cma::Event& event) {
+        return client.watched.event(id, event, [&] {
+          if (event.type == EventType::addr_resolved)
+            execution.check(id.resolve_route(1s).has_value(), "resolve_route");
+          if (event.type == EventType::route_resolved) (void)id.connect_locked(with_qp(0x100));
+          if (event.type >= EventType::connect_response) client.events.put(event.type);
+          return 0;
+        });
+      },
+      nullptr);
+  const auto to = socket_address(server_host.address, service_port);
+  execution.check(client.id->resolve_addr(nullptr, to, 1s).has_value(), "resolve_addr");
+  child.id = *requests.take();
+  Owned& refused = client_refuses ? child : client;
+  if (client_refuses) {
+    const cma::ConnParam param = with_qp(0x200);
+    child.id->lock_handler();
+    execution.check(child.id->accept(&param).has_value(), "accept");
+    child.id->unlock_handler();
+    execution.check(client.events.take() == EventType::connect_response, "CONNECT_RESPONSE");
+    execution.check(client.id->reject(28, {}).has_value(), "reject");
+  } else {
+    execution.check(child.id->reject(28, {}).has_value(), "reject");
+  }
+  execution.check(refused.events.take() == EventType::rejected, "who was refused is told something else");
+  for (Owned* own : {&listener, &child, &client}) own->destroy();
+  execution.sleep_until(execution.world().now() + 400s);  // timewait
+  execution.check(client_host.connections.usage() == cm::Usage{}, "the client's cm keeps something");
+  execution.check(server_host.connections.usage() == cm::Usage{}, "the server's cm keeps something");
+  client_host.service.stop();
+  server_host.service.stop();
+}
+
 // A wildcard listener, while devices go and come: afterwards it listens on what is there, and on nothing else.
 // [spec 1.9.2, 1.9.5, 3.3 I5, 4 #7, #34, 7 I20]
 void wildcard_listener(Execution& execution) {
@@ -264,6 +324,11 @@ std::vector<Planned> peer_scenarios() {
                     .probes = {"cm-repeated-sidr-req-answered"},
                     .body = datagrams_both_ends},
        .plans = {{"pct:3", 2500}, {"random", 2000}, {"random,eager", 500}}},
+      {.scenario = {.name = "cma-refusals-are-heard",
+                    .about = "reject() at each step of a handshake over a network that loses nothing [spec 4 #53]",
+                    .probes = {},
+                    .body = refusals_are_heard},
+       .plans = {{"pct:3", 500}, {"random", 500}}},
       {.scenario = {.name = "cma-wildcard-listener",
                     .about = "listen() on every device while devices go and come [spec 1.9]",
                     .probes = {},

@@ -3,6 +3,7 @@
 // [spec 2.2.1, 2.8.3, 2.8.9]
 #include <algorithm>
 #include <map>
+#include <set>
 #include <vector>
 
 #include "base/tsan_ignore.hpp"
@@ -295,6 +296,56 @@ void unfetched_request(Execution& execution) {
   host.service.stop();
 }
 
+// A request is on its way to the program when its peer withdraws it, the device goes or the listener ends: the program
+// is told of each id what that id can have, in an order that it can have [spec 1.5, 2.8].
+void request_and_its_end(Execution& execution) {
+  fabric::SimNetwork network(execution.world());
+  Host client_host(execution, network, 1);
+  UcmHost host(execution, network, 2);
+  network.set_notify([&] {
+    client_host.service.wake();
+    host.service.wake();
+  });
+  Channel channel(execution, host.ucm);
+  const Handle listener = channel.create(1);
+  execution.check(host.ucm.bind(*channel.file, listener, socket_address(host.address, service_port)).has_value(),
+                  "bind");
+  execution.check(host.ucm.listen(*channel.file, listener, 1).has_value(), "listen");
+  client_host.service.start();
+  host.service.start();
+  std::set<Handle> gone;
+  const auto fetch = [&] {
+    while (const auto event = channel.poll()) {
+      execution.check(!gone.contains(event->id), "an event after DEVICE_REMOVAL");
+      if (event->type == EventType::device_removal) gone.insert(event->id);
+      const bool possible = event->id != listener || event->type == EventType::device_removal;
+      execution.check(possible, "an event that a listener cannot have");
+    }
+  };
+  Client client(execution, client_host, socket_address(host.address, service_port));
+  const bool removed = execution.choose(2) == 1;
+  const bool destroyed = execution.choose(2) == 1;
+  execution.sleep_until(execution.world().now() +
+                        rt::Duration(std::chrono::microseconds(10 + 10 * execution.choose(3))));
+  const auto peer = execution.spawn("peer", [&] { client.end(); });
+  const auto remover = execution.spawn("remover", [&] {
+    if (removed) host.view.set_interfaces({});
+  });
+  if (destroyed) (void)host.ucm.destroy_id(*channel.file, listener);
+  fetch();
+  execution.join(peer);
+  execution.join(remover);
+  execution.sleep_until(execution.world().now() + 1s);
+  fetch();
+  host.ucm.close(*channel.file);
+  check_nothing_left(execution, host);
+  execution.sleep_until(execution.world().now() + 400s);  // timewait, retries
+  execution.check(client_host.connections.usage() == cm::Usage{}, "the client's cm keeps something");
+  execution.check(host.connections.usage() == cm::Usage{}, "the server's cm keeps something");
+  client_host.service.stop();
+  host.service.stop();
+}
+
 // Two threads join and leave groups with one id, which is destroyed, moved, or loses its channel meanwhile
 // [spec 4 #44].
 void memberships(Execution& execution) {
@@ -409,6 +460,11 @@ std::vector<Planned> ucm_scenarios() {
                     .probes = {"ucm-unfetched-destroyed", "ucm-migrate-too-late", "ucm-close-waits",
                                "cma-request-for-claimed"},
                     .body = unfetched_request},
+       .plans = {{"pct:3", 1500}, {"random", 1000}}},
+      {.scenario = {.name = "ucm-request-and-its-end",
+                    .about = "a request against its peer's end, device removal and the listener's end [spec 4 #43]",
+                    .probes = {"ucm-unfetched-destroyed"},
+                    .body = request_and_its_end},
        .plans = {{"pct:3", 1500}, {"random", 1000}}},
   };
 }
