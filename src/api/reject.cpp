@@ -100,7 +100,7 @@ std::string_view name(SidrStatus status) {
 
 std::string explain(SidrStatus status) {
   const auto number = static_cast<unsigned>(status);
-  const std::string said = fmt::format("{} ({})", name(status), number);
+  std::string said = fmt::format("{} ({})", name(status), number);
   switch (status) {
     case SidrStatus::unsupported:
       return said + ": nobody listens on this port there, or not on this address or in this port space";

@@ -78,6 +78,13 @@ def test_two_stacks_under_loss(example):
     assert "hello from the other Stack" in example("two_stacks", env=env).succeeds()
 
 
+def test_faults_of_one_port_without_an_agent(example):
+    impatient = {"HAWSER_CM_RETRIES": "0", "HAWSER_CM_RESPONSE_TIMEOUT": "16"}
+    hit = example("two_stacks", env={**impatient, "HAWSER_FAULT": "drop=REP:port=7471"})
+    assert hit.status() == 1 and "unexpected event: RDMA_CM_EVENT_UNREACHABLE: Connection timed out" in hit.output
+    assert "hello from" in example("two_stacks", env={"HAWSER_FAULT": "drop=REP:port=7472"}).succeeds()
+
+
 def test_alone_where_an_agent_is(host, example):
     server = example("echo", "server", "127.0.0.1", 7471)
     server.line("listening on")

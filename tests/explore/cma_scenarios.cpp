@@ -328,7 +328,7 @@ std::vector<Planned> cma_scenarios() {
        .plans = {{"dfs:1", 0}, {"random", 200}}},
       {.scenario = {.name = "cma-subnet-answers",
                     .about = "services and paths against destroy and device removal",
-                    .probes = {"cma-services-for-claimed", "cma-path-for-claimed"},
+                    .probes = {"cma-services-for-claimed", "cma-path-for-claimed", "cma-path-of-claimed"},
                     .body = subnet_answers},
        .plans = {{"dfs:1", 0}, {"pct:3", 1000}, {"random", 500}}},
       {.scenario = {.name = "cma-destroy-anytime",
