@@ -161,7 +161,8 @@ struct HostFaultState {
 };
 class HostFaults {
  public:
-  // In force until it is cleared, or the agent leaves with its last client.
+  // In force until it is cleared, or the agent leaves with its last client. EINVAL: as Faults::set(), or a delay that
+  // is not of whole milliseconds.
   static Result<FaultNumber> set(const Fault& fault, const FaultTarget& target = {});
   static Status clear(FaultNumber number);  // ENOENT: no such fault, or no agent
   [[nodiscard]] static Result<std::vector<HostFaultState>> list();

@@ -220,7 +220,9 @@ Result<FaultNumber> HostFaults::set(const Fault& fault, const FaultTarget& targe
   if (std::holds_alternative<DatagramFault>(fault)) return fail(EOPNOTSUPP);
   const auto internal = to_internal(fault);
   if (!internal) return fail(internal.error());
-  const auto set = agent::set_fault({.pid = target.pid, .program = target.program}, cm::text_of(*internal));
+  const std::string text = cm::text_of(*internal);
+  if (cm::parse_fault(text) != *internal) return fail(EINVAL);  // finer than the notation
+  const auto set = agent::set_fault({.pid = target.pid, .program = target.program}, text);
   if (!set) return fail(set.error());
   return FaultNumber(set->number);
 }

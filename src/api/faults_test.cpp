@@ -312,6 +312,14 @@ TEST_F(ApiFaults, WrongOnesAreRefused) {
   EXPECT_TRUE(faults_.list().empty());
 }
 
+// What the agent cannot be told; tests/e2e/test_cxx_api.py has the rest.
+TEST_F(ApiFaults, OfOtherProcessesAreThoseOfTheCommand) {
+  EXPECT_EQ(errno_of(HostFaults::set(DatagramFault{.loss = 1})), EOPNOTSUPP);
+  EXPECT_EQ(errno_of(HostFaults::set(MessageFault::delay(CmMessage::req, 500us))), EINVAL);
+  EXPECT_EQ(errno_of(HostFaults::set(RemoveDevice{"eth0"})), EINVAL);
+  EXPECT_EQ(errno_of(HostFaults::clear(FaultNumber(0))), ENOENT);
+}
+
 TEST_F(ApiFaults, AHostMayHaveThemFromTheStart) {
   Stack c = *simulation_.add_host(
       {.addresses = {*IpAddress::parse("10.0.0.3")}, .faults = "drop=REQ:nth=1,loss=0,duplicate=50%,seed=9"});
