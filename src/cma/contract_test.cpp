@@ -152,6 +152,16 @@ TEST_F(ContractTest, CallsAfterTheHandlerReturnedNonZero) {
   EXPECT_EQ(reports_.size(), 11U) << "each of them";
 }
 
+TEST_F(ContractTest, AKeptIdHoldsNoDevice) {
+  const std::weak_ptr<const verbs::Device> device = a_.devices.list().back();
+  TestId id(a_);
+  resolve(id, address("10.0.0.2", 1));
+  ASSERT_EQ(id->route().path.device, device.lock());
+  const auto uses = device.use_count();
+  id.destroy();
+  EXPECT_LT(device.use_count(), uses - 1) << "neither as its device nor by its path";
+}
+
 TEST_F(ContractTest, CallsAfterDestroy) {  // [spec 2.2.2]
   const auto captured = std::make_shared<int>();
   Id* const id =

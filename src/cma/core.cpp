@@ -52,6 +52,9 @@ void Core::bury(Id* id) {
   if (kept) {
     id->set_handler({}, nullptr);
     id->record_.reset();
+    cm::Path path;  // holds the device; released outside the lock
+    rt::Lock lock(id->data_mutex_);
+    std::swap(path, id->path_);
   } else {
     delete id;
   }
