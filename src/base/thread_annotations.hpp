@@ -20,5 +20,5 @@
 #define HW_RETURN_CAPABILITY(x) HW_TSA(lock_returned(x))
 #define HW_ACQUIRED_BEFORE(...) HW_TSA(acquired_before(__VA_ARGS__))
 #define HW_ACQUIRED_AFTER(...) HW_TSA(acquired_after(__VA_ARGS__))
-// Only for the bodies of lock types themselves.
+// For what the analysis cannot follow: each use says why (docs/concurrency.md).
 #define HW_NO_THREAD_SAFETY_ANALYSIS HW_TSA(no_thread_safety_analysis)
