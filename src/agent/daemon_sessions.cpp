@@ -245,7 +245,11 @@ void Daemon::read_questions(std::uint32_t slot) {
   for (std::size_t i = 0; i < messages_per_turn; ++i) {
     const auto received = receive_message(channel, buffer, MSG_DONTWAIT);
     if (!received && errno_of(received) == EAGAIN) return;
-    if (!received || received->bytes.empty()) return unsubscribe(channel);  // its session ends too
+    if (!received || received->bytes.empty()) {
+      // Here and not when its session is seen to end: what lies unread in the channel may hold the session's own.
+      unsubscribe(channel);
+      return end_session(asking->second.session);
+    }
     auto reader = MessageReader::open(received->bytes);
     if (!reader || reader->type() != MessageType::ask_peer) continue;
     const auto chunk = reader->get<std::uint32_t>();
