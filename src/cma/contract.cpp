@@ -122,6 +122,8 @@ void ContractState::report_after_the_end(std::uint64_t call) const {
 
 Entered::Entered(ContractState& state, Entry entry, const void* site) : call_(pack(entry, site)) {
   if (!state.contract_.watched()) return;
+  // A part of the handler, which may run beside an entry point: the owner's destroy_id() waits for it [spec 2.2.3].
+  if (state.handler_thread_.load() == rt::this_thread_id()) return;
   std::uint64_t before = 0;
   if (state.inside_.compare_exchange_strong(before, call_)) {
     state_ = &state;

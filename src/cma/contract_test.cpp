@@ -46,6 +46,21 @@ TEST_F(ContractTest, TwoEntriesAtOnceAreReportedWithBothCallSites) {  // [spec 2
   EXPECT_EQ(reports_.size(), 1U);
 }
 
+// The owner may end an id at any time, also while its handler calls what handlers may call (scenarios
+// ucm-pair.*.destroy).
+TEST_F(ContractTest, WhatAHandlerCallsIsNoEntryBesideTheOwners) {  // [spec 2.2.3]
+  Contract contract;
+  contract.watch([this](const ContractReport& report) { reports_.push_back(report); });
+  ContractState state(contract);
+  Entered owner(state, Entry::destroy_id, nullptr);
+  state.handler_begins(EventType::disconnected, {});
+  Entered handler(state, Entry::disconnect, nullptr);
+  EXPECT_TRUE(reports_.empty());
+  state.handler_ends();
+  Entered stranger(state, Entry::disconnect, nullptr);
+  EXPECT_EQ(reports_.size(), 1U);
+}
+
 TEST_F(ContractTest, ConnectFromAHandlerIsRefusedAndReported) {  // [spec 2.2.4, 3.1 C]
   TestId id(a_);
   id.react = [](Id& on, const Event& event) {
