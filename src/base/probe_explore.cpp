@@ -9,7 +9,15 @@ std::map<std::string_view, std::uint64_t>& hits() {
   return map;
 }
 
+std::set<std::string_view>& known() {
+  static std::set<std::string_view> set;
+  return set;
+}
+
 }  // namespace
+
+bool register_probe(std::string_view name) { return known().insert(name).second; }
+const std::set<std::string_view>& known_probes() { return known(); }
 
 void probe_hit(std::string_view name) {
   const TsanIgnore ignore;

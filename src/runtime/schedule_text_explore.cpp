@@ -117,6 +117,7 @@ std::string Scheduler::op_text(const Step& step) const {
     text += " " + label_text(step.object);
   }
   if (!step.has_value) return text;
+  if (step.text != nullptr) return text + " = " + step.text;
   switch (step.kind) {
     case OpKind::relock: return text + (step.value != 0 ? ": notified" : ": timed out");
     case OpKind::notify_one:
@@ -140,6 +141,22 @@ std::string Scheduler::steps_text() const {
     previous = step.fiber;
     fmt::format_to(std::back_inserter(text), "{:>6} {} {:<{}}  {}\n", i + 1, switched ? '>' : ' ',
                    task_name(step.fiber), width, op_text(step));
+  }
+  return text + standing_text();
+}
+
+// Where each fiber that has not ended stands, and with which locks.
+std::string Scheduler::standing_text() const {
+  std::string text;
+  for (const auto& task : tasks_) {
+    if (task->finished) continue;
+    const Op& op = task->pending;
+    text +=
+        fmt::format("{} at: {}", task->name,
+                    op_text({task->id, op.kind, false, false, label_of(op.object), label_of(op.other), 0, nullptr}));
+    for (const HeldLock& lock : task->held)
+      text += fmt::format("{}{}", &lock == task->held.data() ? "; holds " : ", ", rank_name(lock.rank));
+    text += '\n';
   }
   return text;
 }

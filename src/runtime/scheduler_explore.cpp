@@ -201,10 +201,11 @@ void Scheduler::notify(Object& condvar, bool all) {
   condvar.write_hash = mix(condvar.write_hash, chosen);
 }
 
-void Scheduler::note_value(std::int64_t value) noexcept {
+void Scheduler::note_value(std::int64_t value, const char* text) noexcept {
   const sanitizers::TsanIgnore ignore;
   Step& step = steps_.back();
   step.value = value;
+  step.text = text;
   step.has_value = true;
 }
 
@@ -361,7 +362,7 @@ void Scheduler::record(FiberId fiber, const Op& op, bool decided) {
   for (Object* object : {op.object, op.other}) {
     if (object != nullptr && object->run != run_) adopt(*object);
   }
-  steps_.push_back({fiber, op.kind, decided, false, label_of(op.object), label_of(op.other), 0});
+  steps_.push_back({fiber, op.kind, decided, false, label_of(op.object), label_of(op.other), 0, nullptr});
 }
 
 }  // namespace hawser::rt::explore

@@ -114,7 +114,7 @@ class Scheduler {
   [[nodiscard]] bool wait_and_relock(Object& condvar, Object& mutex, Time deadline);
   void notify(Object& condvar, bool all);
   [[noreturn]] void fail(FindingKind kind, std::string what);
-  void note_value(std::int64_t value) noexcept;
+  void note_value(std::int64_t value, const char* text = nullptr) noexcept;
 
   void adopt(Object& object) noexcept;  // gives it a number in this run
   void name_object(Object& object, std::string text);
@@ -144,6 +144,7 @@ class Scheduler {
     Label object;
     Label other;
     std::int64_t value;
+    const char* text;  // of the value, if it has a name
   };
 
   [[nodiscard]] FiberId pick();
@@ -161,6 +162,7 @@ class Scheduler {
   [[nodiscard]] std::string task_name(FiberId fiber) const;
   [[nodiscard]] std::string label_text(const Label& label) const;
   [[nodiscard]] std::string op_text(const Step& step) const;
+  [[nodiscard]] std::string standing_text() const;
   [[nodiscard]] static Label label_of(const Object* object);
 
   Strategy& strategy_;

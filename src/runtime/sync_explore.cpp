@@ -95,9 +95,9 @@ void access(const Object& atomic, Access how) {
   scheduler->point({.kind = op_of(how), .object = const_cast<Object*>(&atomic)});
 }
 
-void note_value(const Object& atomic, std::int64_t value) noexcept {
+void note_value(const Object& atomic, std::int64_t value, const char* text) noexcept {
   if (atomic.quiet) return;
-  if (Scheduler* scheduler = Scheduler::active()) scheduler->note_value(value);
+  if (Scheduler* scheduler = Scheduler::active()) scheduler->note_value(value, text);
 }
 
 }  // namespace explore

@@ -61,7 +61,8 @@ void unlock(Object& mutex);
 [[nodiscard]] bool wait(Object& condvar, Object& mutex, Time deadline);
 void notify(Object& condvar, bool all);
 void access(const Object& atomic, Access how);
-void note_value(const Object& atomic, std::int64_t value) noexcept;  // of the access just made, for people
+// Of the access just made, for people. `text` has static storage duration.
+void note_value(const Object& atomic, std::int64_t value, const char* text = nullptr) noexcept;
 
 }  // namespace explore
 
@@ -209,7 +210,9 @@ class Atomic {
  private:
   friend explore::Object& object_of(Atomic& atomic) { return atomic.object_; }
   T note(T value) const {
-    if constexpr (std::is_integral_v<T> || std::is_enum_v<T>) {
+    if constexpr (requires { static_cast<const char*>(name(value)); }) {  // as name(cma::State)
+      explore::note_value(object_, static_cast<std::int64_t>(value), name(value));
+    } else if constexpr (std::is_integral_v<T> || std::is_enum_v<T>) {
       explore::note_value(object_, static_cast<std::int64_t>(value));
     }
     return value;
