@@ -2,16 +2,20 @@
 """usage: explore.py BUILD_DIR SECONDS [SEED]
 
 The long form of the exploration: every mutant against the unchanged sources and, if it is a race, the unit tests; then
-the scenarios of the unchanged sources from ever new seeds until the time is over. Prints one table. Exit status: 0 if every mutant was found and nothing else."""
+the scenarios of the unchanged sources from ever new seeds until the time is over. Prints two tables. Exit status: 0 if
+every mutant was found and nothing else."""
+import os
 import re
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 MUTANTS = ROOT / "tests/explore/mutants"
+INCOMPLETE = 4  # exit status of hawser-explore
 RULES = ROOT / "docs/concurrency.md"
 CHECK = ROOT / "tests/explore/check_mutant.py"
 
@@ -55,20 +59,68 @@ def rules():
     return f"rules: {len(rows)}, enforced by the compiler {compiled}, at run time {run}, by exploration {explored}"
 
 
+ROOMS = ("dispatcher-", "cma-", "pair.", "ucm-pair.", "ucm-triple.", "ucm-")  # the first prefix that fits
+
+
+class Unchanged:
+    """What the rounds through the scenarios of the unchanged sources have come to."""
+
+    def __init__(self):
+        self.scenarios = {}  # by group, or by name of one that has none
+        self.schedules = dict.fromkeys(ROOMS, 0)
+        self.findings = dict.fromkeys(ROOMS, 0)
+        self.failed = 0
+
+    @staticmethod
+    def room(name):
+        return next(room for room in ROOMS if name.startswith(room))
+
+    def add(self, output, status):
+        groups = re.findall(r"^(\S+): (\d+) scenarios, (\d+) runs", output, re.M)
+        alone = re.findall(r"^([^.\s]+): \S+ from seed \d+: (\d+) runs", output, re.M)
+        for name, count, runs in groups + [(name, "1", runs) for name, runs in alone]:
+            self.scenarios[name] = max(self.scenarios.get(name, 0), int(count))
+            self.schedules[self.room(name)] += int(runs)
+        for name in re.findall(r"^(\S+): FOUND ", output, re.M):
+            self.findings[self.room(name)] += 1
+        if status != 0:
+            self.failed += 1
+            sys.stdout.write(output[-20000:])
+
+    def table(self):
+        rows = []
+        for room in ROOMS:
+            scenarios = sum(count for name, count in self.scenarios.items() if self.room(name) == room)
+            rows.append((f"{room}*", scenarios, self.schedules[room], self.findings[room]))
+        rows.append(("all", *(sum(row[column] for row in rows) for column in (1, 2, 3))))
+        print(f"{'unchanged sources':20} {'scenarios':>9} {'schedules':>10} {'findings':>8}")
+        for name, scenarios, schedules, findings in rows:
+            print(f"{name:20} {scenarios:>9} {schedules:>10} {findings:>8}")
+
+
 def explore_unchanged(explorer, seed, end):
-    """(scenarios, schedules, findings) of all rounds; each round has seeds of its own."""
-    scenarios = schedules = findings = 0
-    while findings == 0 and (scenarios == 0 or time.monotonic() < end):
-        run = subprocess.run([explorer, "--seed", str(seed)], capture_output=True, text=True, check=False)
-        total = re.search(r"^total: (\d+) scenarios, (\d+) schedules, (\d+) findings", run.stdout, re.M)
-        if not total or int(total.group(3)) > 0:
-            sys.stdout.write(run.stdout[-20000:] + run.stderr[-20000:])
-            findings += 1
-        if total:
-            scenarios = int(total.group(1))
-            schedules += int(total.group(2))
-        seed += 100_000
-    return scenarios, schedules, findings
+    """One round of all scenarios at least, then ever new ones until the time is over, on every processor."""
+    unchanged = Unchanged()
+
+    def worker(number):
+        round_seed = seed + number * 10_000_000
+        first = number == 0
+        while first or (time.monotonic() < end and unchanged.failed == 0):
+            within = [] if first else ["--within", str(max(1, int(end - time.monotonic())))]
+            run = subprocess.run([explorer, "--seed", str(round_seed), *within], capture_output=True, text=True, check=False)
+            missed = run.returncode == INCOMPLETE and not first  # a probe, by this seed; the first round reaches them all
+            with lock:
+                unchanged.add(run.stdout + run.stderr, 0 if missed else run.returncode)
+            round_seed += 100_000
+            first = False
+
+    lock = threading.Lock()
+    workers = [threading.Thread(target=worker, args=(number,)) for number in range(os.cpu_count() or 1)]
+    for each in workers:
+        each.start()
+    for each in workers:
+        each.join()
+    return unchanged
 
 
 def main():
@@ -77,10 +129,10 @@ def main():
     end = time.monotonic() + seconds
     explorer = build / "bin" / "hawser-explore"
     missed = mutant_rows(build, explorer, end)
-    scenarios, schedules, findings = explore_unchanged(explorer, seed, end)
-    print(f"unchanged: {scenarios} scenarios, {schedules} schedules from seed {seed}, {findings} findings")
+    unchanged = explore_unchanged(explorer, seed, end)
+    unchanged.table()
     print(rules())
-    sys.exit(1 if missed or findings else 0)
+    sys.exit(1 if missed or unchanged.failed else 0)
 
 
 if __name__ == "__main__":

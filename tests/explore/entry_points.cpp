@@ -14,16 +14,8 @@ using cma::Entry;
 
 namespace {
 
-constexpr std::uint16_t service_port = 7471;
-constexpr addr::Mac another_mac{2, 0, 0, 0, 0, 99};
-constexpr rt::Duration query_timeout = 2s;
-
-[[nodiscard]] bool is_child(Situation at) { return at >= Situation::request_here; }
-[[nodiscard]] bool listens(Situation at) { return at >= Situation::listening && at < Situation::request_here; }
-[[nodiscard]] bool has_peer(Situation at) {
-  return is_child(at) || (at >= Situation::request_sent && at <= Situation::disconnected);
-}
 [[nodiscard]] bool anywhere(Situation) { return true; }
+[[nodiscard]] bool connects(Situation at) { return has_peer(at) && !datagrams(at); }
 
 void bind_addr(Stage& stage, Party&, cma::Id& id) {
   static_cast<void>(id.bind_addr(socket_address(stage.near.address, 0)));
@@ -63,22 +55,33 @@ void disconnect(Stage&, Party&, cma::Id& id) { static_cast<void>(id.disconnect()
 void notify_established(Stage&, Party& party, cma::Id& id) {
   party.started(Entry::notify_established, id.notify_established().has_value());
 }
-// What makes these more than refusals, a subnet administrator and a datagram id, has scenarios of its own
-// (cma-subnet-answers, cma-multicast).
-void resolve_service(Stage&, Party&, cma::Id& id) { static_cast<void>(id.resolve_service({.name = "s", .id = {}})); }
-void join_multicast(Stage&, Party&, cma::Id& id) {
-  static_cast<void>(id.join_multicast(socket_address(IpAddress::v4(0xEF010101), 0), cma::JoinAs::full_member, nullptr));
+void resolve_service(Stage&, Party& party, cma::Id& id) {
+  party.started(Entry::resolve_service, id.resolve_service({.name = "s", .id = {}}).has_value());
 }
-void leave_multicast(Stage&, Party&, cma::Id& id) { static_cast<void>(id.leave_multicast(1)); }
+void join_multicast(Stage&, Party& party, cma::Id&) { party.join(socket_address(stage_group, 0)); }
+void leave_multicast(Stage&, Party& party, cma::Id&) { party.leave(); }
 void set_option(Stage&, Party&, cma::Id& id) {
   static_cast<void>(id.set_reuse_address(true));
   static_cast<void>(id.set_af_only(true));
   static_cast<void>(id.set_service_type(8));
   static_cast<void>(id.set_ack_timeout(14));
   static_cast<void>(id.set_min_rnr_timer(12));
+  static_cast<void>(id.set_response_timeout(20));
+  static_cast<void>(id.set_retries(3));
+  static_cast<void>(id.set_report_unreachable(true));
+  id.set_qp(Qpn(0x300), false);
+}
+// What a program reads to bring its queue pair up.
+void query(Stage&, Party&, cma::Id& id) {
+  for (const auto target : {cm::QpTarget::init, cm::QpTarget::rtr, cm::QpTarget::rts}) {
+    static_cast<void>(id.qp_attributes(target));
+  }
+  static_cast<void>(id.route());
+  static_cast<void>(id.services());
 }
 void destroy_id(Stage&, Party& party, cma::Id&) { party.destroy(); }
 
+using enum Situation;
 template <Situation... Where>
 [[nodiscard]] bool in(Situation at) {
   return ((at == Where) || ...);
@@ -89,63 +92,26 @@ constexpr auto from_handlers_too = Handlers::may_call;
 constexpr auto under_the_mutex = Handlers::must_not_run;
 
 constexpr std::array entries{
-    EntryPoint{Entry::bind_addr, from_outside, bind_addr, in<Situation::fresh>},
-    EntryPoint{Entry::resolve_addr, from_outside, resolve_addr, in<Situation::fresh, Situation::bound>},
-    EntryPoint{Entry::resolve_service, from_outside, resolve_service, in<Situation::bound>},
-    EntryPoint{Entry::resolve_route, from_handlers_too, resolve_route, in<Situation::addr_resolved>},
-    EntryPoint{Entry::set_path, from_outside, set_path, in<Situation::addr_resolved>},
-    EntryPoint{Entry::connect, from_outside, connect, in<Situation::route_resolved>},
-    EntryPoint{Entry::connect_locked, under_the_mutex, connect_locked, in<Situation::route_resolved>},
-    EntryPoint{Entry::listen, from_outside, listen, in<Situation::fresh, Situation::bound>},
-    EntryPoint{Entry::accept, under_the_mutex, accept, in<Situation::response_here, Situation::request_here>},
-    EntryPoint{Entry::reject, from_handlers_too, reject, in<Situation::response_here, Situation::request_here>},
-    EntryPoint{Entry::disconnect, from_handlers_too, disconnect, has_peer},
-    EntryPoint{Entry::notify_established, from_outside, notify_established, in<Situation::response_sent>},
-    EntryPoint{Entry::join_multicast, from_outside, join_multicast, in<Situation::bound>},
-    EntryPoint{Entry::leave_multicast, from_outside, leave_multicast, in<Situation::bound>},
-    EntryPoint{Entry::set_option, from_outside, set_option, anywhere},
-    EntryPoint{Entry::destroy_id, from_outside, destroy_id, anywhere},
-};
-
-// --- Happenings -----------------------------------------------------------------------------------------------------
-
-void neighbour_tells(Stage& stage) {
-  stage.near.view.set_neighbour(stage.near.interface, stage.far.address, another_mac);
-}
-void neighbour_changes_twice(Stage& stage) {
-  neighbour_tells(stage);
-  stage.near.view.set_neighbour(stage.near.interface, stage.far.address, addr::Mac{2, 0, 0, 0, 0, 98});
-}
-void bond_fails_over(Stage& stage) { stage.near.manager->on_address_change(stage.near.interface); }
-void device_goes(Stage& stage) { stage.near.view.set_interfaces({}); }
-void device_flaps(Stage& stage) {
-  stage.near.view.set_interfaces({});
-  stage.near.view.set_interfaces({stage.interface});
-}
-void time_passes(Stage& stage) { stage.execution.sleep_until(stage.execution.world().now() + 100s); }
-void request_comes(Stage& stage) { connect(stage, *stage.caller, *stage.caller->id); }
-void peer_answers(Stage& stage) {
-  cma::Id& id = *stage.peer->id;
-  id.lock_handler();
-  accept(stage, *stage.peer, id);
-  id.unlock_handler();
-}
-void peer_rejects(Stage& stage) { reject(stage, *stage.peer, *stage.peer->id); }
-void peer_disconnects(Stage& stage) { disconnect(stage, *stage.peer, *stage.peer->id); }
-void peer_ends(Stage& stage) { stage.peer->destroy(); }
-
-constexpr std::array events{
-    Happening{"neighbour-tells", false, neighbour_tells, anywhere},
-    Happening{"neighbour-changes-twice", false, neighbour_changes_twice, anywhere},
-    Happening{"bond-fails-over", false, bond_fails_over, anywhere},
-    Happening{"device-goes", false, device_goes, anywhere},
-    Happening{"device-flaps", false, device_flaps, anywhere},
-    Happening{"time-passes", false, time_passes, anywhere},
-    Happening{"request-comes", true, request_comes, listens},
-    Happening{"peer-answers", true, peer_answers, has_peer},
-    Happening{"peer-rejects", true, peer_rejects, has_peer},
-    Happening{"peer-disconnects", true, peer_disconnects, has_peer},
-    Happening{"peer-ends", true, peer_ends, has_peer},
+    EntryPoint{"bind_addr", Entry::bind_addr, from_outside, bind_addr, in<fresh>},
+    EntryPoint{"resolve_addr", Entry::resolve_addr, from_outside, resolve_addr,
+               in<fresh, bound, served, service_found>},
+    EntryPoint{"resolve_service", Entry::resolve_service, from_outside, resolve_service, in<bound, served>},
+    EntryPoint{"resolve_route", Entry::resolve_route, from_handlers_too, resolve_route,
+               in<addr_resolved, service_found>},
+    EntryPoint{"set_path", Entry::set_path, from_outside, set_path, in<addr_resolved>},
+    EntryPoint{"connect", Entry::connect, from_outside, connect, in<route_resolved, ud_route_resolved>},
+    EntryPoint{"connect_locked", Entry::connect_locked, under_the_mutex, connect_locked,
+               in<route_resolved, ud_route_resolved>},
+    EntryPoint{"listen", Entry::listen, from_outside, listen, in<fresh, bound>},
+    EntryPoint{"accept", Entry::accept, under_the_mutex, accept, in<response_here, request_here, ud_request_here>},
+    EntryPoint{"reject", Entry::reject, from_handlers_too, reject, in<response_here, request_here, ud_request_here>},
+    EntryPoint{"disconnect", Entry::disconnect, from_handlers_too, disconnect, connects},
+    EntryPoint{"notify_established", Entry::notify_established, from_outside, notify_established, in<response_sent>},
+    EntryPoint{"join_multicast", Entry::join_multicast, from_outside, join_multicast, in<ud_bound, ud_member>},
+    EntryPoint{"leave_multicast", Entry::leave_multicast, from_outside, leave_multicast, in<ud_joining, ud_member>},
+    EntryPoint{"set_option", Entry::set_option, from_outside, set_option, anywhere},
+    EntryPoint{"query", Entry::none, from_handlers_too, query, anywhere},
+    EntryPoint{"destroy_id", Entry::destroy_id, from_outside, destroy_id, anywhere},
 };
 
 }  // namespace
@@ -166,6 +132,5 @@ std::span<const EntryPoint> entry_points() {
   }
   return entries;
 }
-std::span<const Happening> happenings() { return events; }
 
 }  // namespace hawser::scenarios

@@ -16,7 +16,8 @@ enum class Handlers : std::uint8_t {
 
 // What the owner of an id calls.
 struct EntryPoint {
-  cma::Entry entry;
+  const char* name;
+  cma::Entry entry;  // none: no state is changed, and the contract does not watch it
   Handlers handlers;
   void (*call)(Stage& stage, Party& party, cma::Id& id);
   // Where it does what it is for; elsewhere it must refuse and leave everything as it is.
@@ -25,7 +26,7 @@ struct EntryPoint {
   // From outside of handlers.
   void operator()(Stage& stage, Party& party, cma::Id& id) const;
 };
-// Every cma::Entry has its row, or listing the scenarios fails.
+// Every cma::Entry has its row, or listing the scenarios fails. The last one is destroy_id.
 [[nodiscard]] std::span<const EntryPoint> entry_points();
 
 // What the world does.

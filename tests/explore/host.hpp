@@ -16,6 +16,7 @@
 #include "cma/port_table.hpp"
 #include "fabric/faults.hpp"
 #include "fabric/sim_network.hpp"
+#include "notes.hpp"
 #include "runtime/dispatcher.hpp"
 #include "service.hpp"
 #include "verbs/gsi.hpp"
@@ -34,13 +35,25 @@ class CountingCommIds final : public cm::CommIdSpace {
   rt::Atomic<std::uint32_t> next_;
 };
 
+// Sends as it should, until it is told otherwise.
 class GsiSender final : public cm::MadSender {
  public:
   explicit GsiSender(verbs::Gsi& gsi) : gsi_(gsi) {}
-  Status send(const verbs::MadAddress& to, const verbs::Mad& mad) override { return gsi_.send(to, mad); }
+  Status send(const verbs::MadAddress& to, const verbs::Mad& mad) override {
+    if (loses_) {
+      loses_ = false;
+      return {};
+    }
+    if (repeats_) static_cast<void>(gsi_.send(to, mad));
+    return gsi_.send(to, mad);
+  }
+  void lose_next() { loses_ = true; }
+  void lose_nothing() { loses_ = false; }
+  void repeat() { repeats_ = true; }
 
  private:
   verbs::Gsi& gsi_;
+  Note<bool> loses_, repeats_;
 };
 
 // Address 10.0.0.NUMBER on interface NUMBER. Its members are what a scenario works with. The contract of cma is

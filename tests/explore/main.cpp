@@ -11,7 +11,9 @@
 #include <fstream>
 #include <iterator>
 #include <map>
+#include <set>
 #include <string>
+#include <string_view>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -36,7 +38,9 @@ struct Arguments {
   std::uint64_t seed = 1;
   std::uint64_t runs = 0;
   std::uint64_t percent = 100;
+  std::size_t every = 1;
   double seconds = 0;
+  double within = 0;
   std::string replay;
   bool list = false;
   bool stop = false;
@@ -83,6 +87,8 @@ void print_finding(const Scenario& scenario, const rt::explore::Finding& finding
 }
 
 // `partly`: within bounds that nobody expects an exhaustive strategy to come to its end in.
+std::set<std::string_view> probes_reached;
+
 [[nodiscard]] ExitStatus explore_once(const Scenario& scenario, const Options& options, bool partly = false,
                                       Sum* sum = nullptr) {
   scenario_under_way = scenario.name.c_str();
@@ -113,6 +119,8 @@ void print_finding(const Scenario& scenario, const rt::explore::Finding& finding
   return clean;
 }
 
+// The fibers of a run that failed are never freed.
+constexpr std::uint64_t findings_max = 200;
 constexpr std::uint64_t unlimited = ~std::uint64_t{0};
 
 [[nodiscard]] std::uint64_t runs_of(const Plan& plan, const Options& options, const Arguments& arguments) {
@@ -150,11 +158,23 @@ constexpr std::uint64_t unlimited = ~std::uint64_t{0};
     }
     if (const ExitStatus status = explore_once(planned.scenario, options, partly, sum); status != clean) return status;
   }
+  for (const auto& [probe, hits] : probe_hits()) probes_reached.insert(probe);
   if (!arguments.strategies.empty() || partly) return clean;  // a part of the plan need not reach everything
   ExitStatus status = clean;
   for (const std::string& probe : planned.scenario.probes) {
     if (probe_hits().contains(probe)) continue;
     fmt::print("{}: the probe {} was never reached\n", planned.scenario.name, probe);
+    status = incomplete;
+  }
+  return status;
+}
+
+// All scenarios together must reach every probe that there is.
+[[nodiscard]] ExitStatus check_probes() {
+  ExitStatus status = clean;
+  for (const std::string_view probe : known_probes()) {
+    if (probes_reached.contains(probe)) continue;
+    fmt::print("the probe {} was reached by no scenario\n", probe);
     status = incomplete;
   }
   return status;
@@ -200,8 +220,12 @@ void list(const std::vector<Planned>& scenarios) {
   return chosen;
 }
 
+[[nodiscard]] std::ptrdiff_t random_offset(std::size_t size, std::uint64_t seed) {
+  return static_cast<std::ptrdiff_t>(seed * 0x9E3779B97F4A7C15 % size);
+}
+
 [[nodiscard]] ExitStatus run_all(const Arguments& arguments) {
-  const std::vector<Planned> scenarios = wanted(arguments);
+  std::vector<Planned> scenarios = wanted(arguments);
   if (scenarios.empty()) return usage;
   if (arguments.list) {
     list(scenarios);
@@ -212,9 +236,19 @@ void list(const std::vector<Planned>& scenarios) {
     fmt::print(stderr, "hawser-explore: --replay needs one --scenario\n");
     return usage;
   }
+  // Not always the same ones, when there is no time for all.
+  if (arguments.within > 0)
+    std::ranges::rotate(scenarios, scenarios.begin() + random_offset(scenarios.size(), arguments.seed));
+  const auto start = std::chrono::steady_clock::now();
+  bool all = true;
+  std::size_t generated = 0;
   ExitStatus worst = clean;
   std::map<std::string, Sum> sums;
   for (const Planned& planned : scenarios) {
+    all = arguments.within <= 0 ||
+          std::chrono::steady_clock::now() - start < std::chrono::duration<double>(arguments.within);
+    if (!all) break;
+    if (!planned.group.empty() && (++generated + arguments.seed) % arguments.every != 0) continue;
     Sum* const sum = planned.group.empty() ? nullptr : &sums[planned.group];
     if (sum != nullptr) ++sum->scenarios;
     ++total.scenarios;
@@ -222,12 +256,18 @@ void list(const std::vector<Planned>& scenarios) {
     if (status == usage) return usage;
     if (worst == clean || status == found) worst = status == clean ? worst : status;
     if (status == found && arguments.stop) break;
+    if (total.findings < findings_max) continue;
+    fmt::print("no more than {} findings at once: the rest was not explored\n", findings_max);
+    break;
   }
   for (const auto& [group, sum] : sums) {
     fmt::print("{}: {} scenarios, {} runs, {} steps, {:.2f} s\n", group, sum.scenarios, sum.runs, sum.steps,
                sum.seconds);
   }
   fmt::print("total: {} scenarios, {} schedules, {} findings\n", total.scenarios, total.runs, total.findings);
+  const bool whole = all && arguments.every == 1 && arguments.scenarios.empty() && arguments.strategies.empty() &&
+                     arguments.percent == 100;
+  if (whole && worst == clean) worst = check_probes();
   return worst;
 }
 
@@ -250,7 +290,13 @@ int main(int argc, char** argv) {
                  "so many percent of the runs of each strategy, and of 1000 runs of an exhaustive one: slow builds")
       ->check(CLI::Range(1, 100))
       ->capture_default_str();
+  app.add_option("--every", arguments.every,
+                 "of the scenarios that are generated only each so-manyth; which ones, the seed says")
+      ->check(CLI::PositiveNumber);
   app.add_option("--time", arguments.seconds, "at most so many seconds for each strategy")->type_name("SECONDS");
+  app.add_option("--within", arguments.within,
+                 "no scenario begins later than so many seconds; where to begin, the seed says")
+      ->type_name("SECONDS");
   app.add_option("--replay", arguments.replay, "a schedule as a finding prints it, or @FILE")->type_name("SCHEDULE");
   app.add_flag("--list", arguments.list, "the scenarios with their strategies");
   try {

@@ -7,6 +7,7 @@
 #include "host.hpp"
 #include "mailbox.hpp"
 #include "scenarios.hpp"
+#include "stage.hpp"
 #include "watched.hpp"
 
 namespace hawser::scenarios {
@@ -15,8 +16,6 @@ namespace {
 using namespace std::chrono_literals;
 using cma::EventType;
 using rt::explore::Execution;
-
-constexpr std::uint16_t service_port = 7471;
 
 // What the two hosts do with each other.
 struct Kind {
@@ -304,21 +303,48 @@ void reuse_and_listen(Execution& execution) {
   execution.check(host.ports.size() == 0, "a port was not given back");
 }
 
+// A DREQ that nobody answers is sent again, and given up in the end: the id takes its next step in the very moment in
+// which one of its timers fires [spec 5.5.16-5.5.18].
+void request_expires(Execution& execution) {
+  Stage stage(execution, Situation::disconnecting);
+  const auto until_next_timer = [&](rt::Duration after) {
+    const rt::Time deadline = stage.near.dispatcher.next_deadline();
+    if (deadline != rt::time_never) execution.sleep_until(deadline + after);
+  };
+  execution.set_calm(true);
+  for (std::size_t timers = 13 + execution.choose(4); timers > 0; --timers)
+    until_next_timer(1ms);  // about as many as it has
+  execution.set_calm(false);
+  until_next_timer(0ms);
+  cma::Id& id = *stage.subject->id;
+  switch (execution.choose(4)) {
+    case 0: (void)id.disconnect(); break;
+    case 1: stage.subject->started(cma::Entry::reject, id.reject(28, {}).has_value()); break;
+    default: stage.subject->destroy();
+  }
+  stage.clear();
+}
+
 }  // namespace
 
 std::vector<Planned> peer_scenarios() {
   return {
+      {.scenario = {.name = "cma-request-expires",
+                    .about = "a request is given up while its owner goes on or ends the id",
+                    .probes = {"cm-expired-too-late"},
+                    .body = request_expires},
+       .plans = {{"pct:2:80", 4000}, {"random", 500}}},
       {.scenario = {.name = "cma-both-ends",
                     .about = "both ends answer, refuse, disconnect and destroy over a lossy network",
                     .probes = {"cm-duplicate-req-answered", "cm-duplicate-rep-answered", "cm-late-dreq-answered",
                                "cm-rep-after-destroy", "cm-event-after-destroy", "cm-destroy-waits"},
                     .body = both_ends},
-       .plans = {{"pct:3", 2500}, {"random", 2000}, {"random,eager", 500}}},
+       .plans = {{"pct:3", 6000}, {"random", 2000}, {"random,eager", 500}}},
       {.scenario = {.name = "cma-device-goes",
                     .about = "a device goes while two hosts connect and end [spec 2.7]",
                     .probes = {"cma-removal-of-claimed"},
                     .body = device_goes},
-       .plans = {{"pct:3", 2500}, {"random", 2000}}},
+       .plans = {{"pct:3", 6000}, {"random", 2000}}},
       {.scenario = {.name = "cma-datagrams-both-ends",
                     .about = "a service is resolved, refused, or nobody answers, over a lossy network",
                     .probes = {"cm-repeated-sidr-req-answered"},

@@ -26,6 +26,7 @@ struct Planned {
 [[nodiscard]] std::vector<Planned> multicast_scenarios();
 [[nodiscard]] std::vector<Planned> peer_scenarios();
 [[nodiscard]] std::vector<Planned> ucm_scenarios();
+[[nodiscard]] std::vector<Planned> ucm_pair_scenarios();
 [[nodiscard]] std::vector<Planned> pair_scenarios();
 
 [[nodiscard]] std::vector<Planned> all();

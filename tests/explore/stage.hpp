@@ -4,76 +4,18 @@
 
 #include <deque>
 #include <functional>
-#include <set>
+#include <memory>
 #include <string>
 #include <vector>
 
-#include "base/tsan_ignore.hpp"
-#include "host.hpp"
-#include "mailbox.hpp"
-#include "watched.hpp"
+#include "party.hpp"
+#include "situation.hpp"
 
 namespace hawser::scenarios {
 
-class Stage;
-
-// An id, its handler, and what its owner did with it.
-class Party {
- public:
-  using Policy = std::function<int(Party& party, cma::Id& id, const cma::Event& event)>;
-
-  // `policy` decides what the handler does; `children` what those of the ids do that requests bring.
-  Party(Stage& stage, Host& on, const Policy& policy, const Policy& children);
-  void create();
-  void destroy();
-  [[nodiscard]] bool alive() const { return id != nullptr; }
-  void wait_for(cma::EventType type);
-
-  // Events that must come, by what was started with success.
-  void started(cma::Entry entry, bool with_success);
-  [[nodiscard]] const char* missing() const;  // nullptr: nothing
-
-  Host& host;
-  cma::Id* id = nullptr;
-  bool passive = false;      // born by a request
-  Mailbox<Party*> children;  // of a listener: one for each request
-
- private:
-  [[nodiscard]] cma::Handler handler();
-  int on_request(cma::Id& child, const cma::Event& event);
-  int on_event(cma::Id& self, const cma::Event& event);
-
-  Stage& stage_;
-  const Policy& policy_;
-  const Policy& child_policy_;
-  Watched watched_;
-  Mailbox<cma::EventType> events_;
-  std::multiset<cma::EventType> seen_;
-  std::multiset<cma::Entry> started_;
-  bool gave_up_ = false;  // it need not hear of an end any more
-};
-
-// Where an id is when the exploration begins.
-enum class Situation : std::uint8_t {
-  fresh,
-  bound,
-  addr_query,  // and nobody answers
-  addr_resolved,
-  route_resolved,
-  request_sent,
-  response_here,  // on the connecting side
-  established,
-  disconnected,
-  removed,
-  listening,         // on an address
-  listening_wide,    // on the wildcard
-  listening_shared,  // beside another id on another address of the device, on the same port
-  request_here,      // a listener's child from here on
-  response_sent,
-  child_established,
-  child_disconnected,
-};
-[[nodiscard]] const char* name(Situation situation);
+inline constexpr std::uint16_t service_port = 7471;
+inline constexpr rt::Duration query_timeout = std::chrono::seconds(2);
+inline const Gid stage_group = IpAddress::v4(0xEF010101);  // 239.1.1.1
 
 class Stage {
  public:
@@ -89,6 +31,7 @@ class Stage {
   Party& make(Host& host, const Party::Policy& policy, const Party::Policy& children);
   // A client on the far host, one step from connecting.
   [[nodiscard]] Party& ready_client();
+  [[nodiscard]] bool datagrams() const { return scenarios::datagrams(situation_); }
 
   rt::explore::Execution& execution;
 
@@ -96,25 +39,47 @@ class Stage {
   fabric::SimNetwork network_;
 
  public:
-  Host near, far;    // the id in question is near
-  Party* subject{};  // the id in question
-  Party* peer{};     // the id at the other end, if there is one
-  Party* caller{};   // of a listener: a client that is about to connect
+  Host near, far;     // the id in question is near
+  Party* subject{};   // the id in question
+  Party* peer{};      // the id at the other end, if there is one; or the one that shares its port
+  Party* caller{};    // of a listener, or of a child's: a client that is about to connect
+  Party* listener{};  // of a child
+  Party* third{};     // that would like to share the port
   verbs::InterfaceSnapshot interface;
+  // What a host says may not reach the other one.
+  Note<bool> cut_off, peer_cut_off;
 
  private:
-  void lead_client(Situation situation);
-  void lead_listener(Situation situation);
-  void lead_child(Situation situation);
+  void ask_subnet();
+  void lead_client();
+  void lead_served();
+  void lead_connection();
+  void lead_member();
+  void lead_shared();
+  [[nodiscard]] Party& sharer();
+  void lead_listener();
+  void lead_child();
+  void bind(Party& party, const SocketAddress& address);
+  void resolve_addr(Party& party, const IpAddress& to);
+  void resolve_route(Party& party);
   Party& listen_on(Host& host, const Party::Policy& children);
   void connect(Party& client, Party& listener);
   void accept(Party& child);
+  void accept_response(Party& client);
+  void disconnect(Party& first, Party& second);
+
+  [[nodiscard]] Party* party(std::size_t number);
+  void check_port();
+  void check_told(const Party& party);
+  void check_peer_told();
   void end_others();
   void check_clear();
 
+  const Situation situation_;
   const Party::Policy policy_, quiet_;
   std::deque<Party> parties_;
   std::vector<rt::ThreadId> fibers_;
+  std::weak_ptr<verbs::Device> device_;
 };
 
 }  // namespace hawser::scenarios

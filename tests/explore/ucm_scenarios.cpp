@@ -2,14 +2,12 @@
 // their device. What ucm lets through to cma must keep cma's contract, which host.hpp watches.
 // [spec 2.2.1, 2.8.3, 2.8.9]
 #include <algorithm>
-#include <map>
 #include <set>
 #include <vector>
 
 #include "base/tsan_ignore.hpp"
-#include "host.hpp"
 #include "scenarios.hpp"
-#include "ucm/manager.hpp"
+#include "ucm_host.hpp"
 
 namespace hawser::scenarios {
 namespace {
@@ -17,76 +15,9 @@ namespace {
 using namespace std::chrono_literals;
 using cma::EventType;
 using rt::explore::Execution;
-using ucm::EventRecord;
 using ucm::Handle;
 
 constexpr std::uint16_t service_port = 7471;
-
-class UcmHost : public Host {
- public:
-  using Host::Host;
-  ucm::Manager ucm{*manager, dispatcher};
-};
-
-// An event channel and those who wait for its events.
-class Channel {
- public:
-  Channel(Execution& execution, ucm::Manager& ucm)
-      : file(std::make_shared<ucm::File>(std::make_unique<Bell>(*this))), execution_(execution), ucm_(ucm) {}
-
-  // The next event; waits for it.
-  EventRecord next() {
-    for (;;) {
-      if (const auto event = poll()) return *event;
-      rt::Lock lock(mutex_);
-      while (!pending_) rung_.wait(mutex_);
-    }
-  }
-  std::optional<EventRecord> poll() {
-    const auto event = ucm_.get_event(file);
-    const TsanIgnore ignore;
-    if (event) ++fetched_[event->owner];
-    if (event && event->multicast != 0) ++fetched_[event->multicast];
-    return event;
-  }
-  Handle create(std::uint64_t uid) {
-    const auto id = ucm_.create_id(file, uid, cma::PortSpace::tcp, cma::QpType::rc);
-    execution_.check(id.has_value(), "create_id");
-    return *id;
-  }
-  // Events of this id, or membership, that somebody fetched here: what destroy and migrate have to report.
-  [[nodiscard]] unsigned fetched(Handle owner) const {
-    const TsanIgnore ignore;
-    const auto found = fetched_.find(owner);
-    return found == fetched_.end() ? 0 : found->second;
-  }
-
-  const ucm::FilePtr file;
-
- private:
-  struct Bell final : ucm::Notifier {
-    explicit Bell(Channel& rung) : channel(rung) {}
-    void set_pending(bool pending) override {
-      rt::Lock lock(channel.mutex_);
-      channel.execution_.check(pending != channel.pending_, "the notifier is told what it knows");
-      channel.pending_ = pending;
-      channel.rung_.notify_all();
-    }
-    Channel& channel;
-  };
-
-  Execution& execution_;
-  ucm::Manager& ucm_;
-  rt::Mutex mutex_{rt::LockRank::engine};
-  rt::CondVar rung_;
-  bool pending_ HW_GUARDED_BY(mutex_) = false;
-  std::map<Handle, unsigned> fetched_;  // one thread runs all fibers
-};
-
-void check_nothing_left(Execution& execution, UcmHost& host) {
-  execution.check(host.manager->live_ids() == 0, "an id is left");
-  execution.check(host.ports.size() == 0, "a port was not given back");
-}
 
 [[nodiscard]] SocketAddress peer_address() { return socket_address(IpAddress::v4(0x0A000002), service_port); }
 
