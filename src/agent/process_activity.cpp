@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <string_view>
 
 namespace hawser::agent {
 namespace {
@@ -43,6 +44,33 @@ Threads look_at(pid_t pid) {
   return seen;
 }
 
+bool has_line(const std::string& path, std::string_view wanted) {
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line);) {
+    if (line == wanted) return true;
+  }
+  return false;
+}
+
+// Held by the freezer of its control group, of either version: its threads look asleep.
+bool frozen(pid_t pid) {
+  std::ifstream groups("/proc/" + std::to_string(pid) + "/cgroup");
+  for (std::string line; std::getline(groups, line);) {  // 0::/path, and of version 1 6:freezer:/path
+    const std::size_t path = line.find(":/");
+    if (path == std::string::npos) continue;
+    const std::string group = line.substr(path + 1);
+    if (line.starts_with("0:") && (has_line("/sys/fs/cgroup" + group + "/cgroup.events", "frozen 1") ||
+                                   has_line("/sys/fs/cgroup/unified" + group + "/cgroup.events", "frozen 1"))) {
+      return true;
+    }
+    if (line.find(":freezer:") != std::string::npos &&
+        has_line("/sys/fs/cgroup/freezer" + group + "/freezer.state", "FROZEN")) {
+      return true;
+    }
+  }
+  return false;
+}
+
 }  // namespace
 
 bool ProcessActivity::stopped(pid_t pid, rt::Time now) {
@@ -54,7 +82,7 @@ bool ProcessActivity::stopped(pid_t pid, rt::Time now) {
   looked_at_ = now;
   run_time_ns_ = seen.run_time_ns;
   wanted_to_run_ = seen.runnable > 0;
-  return seen.alive > 0 && (seen.stopped == seen.alive || starved);
+  return seen.alive > 0 && (seen.stopped == seen.alive || starved || (seen.runnable == 0 && frozen(pid)));
 }
 
 }  // namespace hawser::agent

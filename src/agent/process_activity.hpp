@@ -12,8 +12,8 @@ namespace hawser::agent {
 // What is remembered of one process from look to look. Single-threaded.
 class ProcessActivity {
  public:
-  // True if `pid` is alive but does not run: all its threads are stopped (SIGSTOP, a debugger), or some want to run and
-  // none has since the last look.
+  // True if `pid` is alive but does not run: all its threads are stopped (SIGSTOP, a debugger), its control group is
+  // frozen, or some want to run and none has since the last look.
   [[nodiscard]] bool stopped(pid_t pid, rt::Time now);
 
  private:
