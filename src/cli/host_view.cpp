@@ -9,13 +9,14 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/table.hpp"
+#include "cm/types.hpp"
 #include "cma/types.hpp"
 
 namespace hawser::cli {
 namespace {
 
 struct Row {
-  std::string state, port_space, source, destination, interface, program;
+  std::string state, connection, port_space, source, destination, interface, program;
   std::uint32_t number, qpn, remote_qpn;
 };
 
@@ -46,9 +47,16 @@ std::string state_text(const cm::LedgerRecord& record) {
                      cma::name(static_cast<cma::EventType>(record.unacknowledged - 1)));
 }
 
+// What CONNECT leaves open: request sent, established, or over. "": no connection.
+std::string connection_text(const cm::LedgerRecord& record) {
+  const auto state = static_cast<cm::State>(record.cm_state);
+  return state == cm::State::idle ? "" : cm::name(state);
+}
+
 Row row_of(const agent::IdInfo& id, const InterfaceName& interface_name) {
   const cm::LedgerRecord& record = id.record;
   return {.state = state_text(record),
+          .connection = connection_text(record),
           .port_space = port_space_name(record.port_space),
           .source = address_text(record.source_family, record.source, record.source_port),
           .destination = address_text(record.destination_family, record.destination, record.destination_port),
@@ -76,9 +84,9 @@ std::string or_dash(const std::string& text) { return text.empty() ? "-" : text;
 }  // namespace
 
 std::string ids_table(const agent::HostReport& report, const InterfaceName& interface_name) {
-  Table table({"STATE", "SPACE", "SOURCE", "DESTINATION", "INTERFACE", "QPN", "PID", "ID", "PROGRAM"});
+  Table table({"STATE", "CONNECTION", "SPACE", "SOURCE", "DESTINATION", "INTERFACE", "QPN", "PID", "ID", "PROGRAM"});
   for (const auto& [pid, row] : rows_of(report, interface_name)) {
-    table.add({row.state, row.port_space, row.source, row.destination, or_dash(row.interface),
+    table.add({row.state, or_dash(row.connection), row.port_space, row.source, row.destination, or_dash(row.interface),
                row.qpn == 0 ? "-" : fmt::format("{:#08x}", row.qpn), std::to_string(pid), std::to_string(row.number),
                row.program});
   }
@@ -89,6 +97,7 @@ std::string ids_json(const agent::HostReport& report, const InterfaceName& inter
   auto ids = nlohmann::json::array();
   for (const auto& [pid, row] : rows_of(report, interface_name)) {
     ids.push_back({{"state", row.state},
+                   {"connection", row.connection},
                    {"port_space", row.port_space},
                    {"source", row.source},
                    {"destination", row.destination},

@@ -24,7 +24,8 @@ agent::IdInfo id(int pid, std::string program, std::uint8_t state, const char* s
 std::string interface_name(std::uint32_t index) { return index == 2 ? "eth0" : ""; }
 
 TEST(IdsTable, HeadingsAloneWhenThereIsNothing) {
-  EXPECT_EQ(ids_table({}, interface_name), "STATE  SPACE  SOURCE  DESTINATION  INTERFACE  QPN  PID  ID  PROGRAM\n");
+  EXPECT_EQ(ids_table({}, interface_name),
+            "STATE  CONNECTION  SPACE  SOURCE  DESTINATION  INTERFACE  QPN  PID  ID  PROGRAM\n");
 }
 
 TEST(IdsTable, ColumnsLineUpAndProcessesStayTogether) {
@@ -33,17 +34,18 @@ TEST(IdsTable, ColumnsLineUpAndProcessesStayTogether) {
   report.ids[0].record.device_interface = 2;
   report.ids[0].record.local_qpn = 0x12345;
   report.ids[0].record.number = 3;
+  report.ids[0].record.cm_state = 10;
   EXPECT_EQ(ids_table(report, interface_name),
-            "STATE    SPACE  SOURCE          DESTINATION  INTERFACE  QPN       PID  ID  PROGRAM\n"
-            "LISTEN   TCP    [fd00::1]:7471  -            -          -         8    0   tgtd\n"
-            "CONNECT  TCP    10.0.0.1:33000  -            eth0       0x012345  70   3   rping\n");
+            "STATE    CONNECTION   SPACE  SOURCE          DESTINATION  INTERFACE  QPN       PID  ID  PROGRAM\n"
+            "LISTEN   -            TCP    [fd00::1]:7471  -            -          -         8    0   tgtd\n"
+            "CONNECT  ESTABLISHED  TCP    10.0.0.1:33000  -            eth0       0x012345  70   3   rping\n");
 }
 
 TEST(IdsTable, NumbersThatNobodyKnowsAreShownAsNumbers) {
   agent::HostReport report;
   report.ids = {id(1, "x", 77, "10.0.0.1", 1)};
   report.ids[0].record.port_space = 0x0999;
-  EXPECT_NE(ids_table(report, interface_name).find("UNKNOWN  0x0999"), std::string::npos);
+  EXPECT_NE(ids_table(report, interface_name).find("UNKNOWN  -           0x0999"), std::string::npos);
 }
 
 TEST(IdsJson, SaysTheSame) {
@@ -54,6 +56,7 @@ TEST(IdsJson, SaysTheSame) {
   EXPECT_EQ(host["agent_pid"], 42);
   ASSERT_EQ(host["ids"].size(), 1U);
   EXPECT_EQ(host["ids"][0]["state"], "LISTEN");
+  EXPECT_EQ(host["ids"][0]["connection"], "");
   EXPECT_EQ(host["ids"][0]["source"], "0.0.0.0:7471");
   EXPECT_EQ(host["ids"][0]["pid"], 8);
   EXPECT_EQ(host["ids"][0]["program"], "tgtd");
