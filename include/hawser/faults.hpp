@@ -98,13 +98,23 @@ struct SilenceNeighbour {  // it does not answer: ADDR_ERROR
   IpAddress address;
   bool operator==(const SilenceNeighbour&) const = default;
 };
+// A subnet administrator, which RoCE has none of, is asked and does not answer: for the path to an address
+// (ROUTE_ERROR), for a service by name (ADDRINFO_ERROR).
+struct SilenceRoute {
+  IpAddress address;
+  bool operator==(const SilenceRoute&) const = default;
+};
+struct SilenceService {
+  std::string name;
+  bool operator==(const SilenceService&) const = default;
+};
 // Connections in timewait are through with it now: TIMEWAIT_EXIT. Done when it is set.
 struct EndTimewait {
   bool operator==(const EndTimewait&) const = default;
 };
 
 using Fault = std::variant<MessageFault, DatagramFault, RemoveDevice, RemoveAddress, LinkDown, ChangeMac, MoveNeighbour,
-                           SilenceNeighbour, EndTimewait>;
+                           SilenceNeighbour, SilenceRoute, SilenceService, EndTimewait>;
 
 // "drop=REP:nth=2:port=7471", as HAWSER_FAULT has it.
 [[nodiscard]] std::string text_of(const Fault& fault);

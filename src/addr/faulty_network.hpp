@@ -39,7 +39,8 @@ class FaultyNetworkView final : public NetworkView {
   // How often each fault has made a difference to an answer of the network.
   [[nodiscard]] std::map<std::uint32_t, std::uint64_t> effects() const;
 
-  // Called, with no lock held, when that number has grown. It must only queue. Set before the first fault.
+  // Called, with no lock held, when that number has grown. It takes locks from cm_faults on only. Set before the first
+  // fault.
   void set_notify(std::function<void()> notify) { notify_ = std::move(notify); }
 
   [[nodiscard]] std::vector<verbs::InterfaceSnapshot> interfaces() override;

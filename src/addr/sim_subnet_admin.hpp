@@ -17,6 +17,7 @@ class SimSubnetAdmin final : public SubnetAdmin {
   rt::Duration delay{};
 
   [[nodiscard]] bool serves(const verbs::Device&) const override { return on_services || on_path; }
+  [[nodiscard]] bool routes(const verbs::Device& device, const Gid&) const override { return serves(device); }
   void services(SubnetQuery& query, const ServiceQuery& wanted, rt::Duration timeout, ServiceAnswer answer) override;
   void path(SubnetQuery& query, const Gid& local, const Gid& remote, rt::Duration timeout, PathAnswer answer) override;
   void cancel(SubnetQuery& query) override;

@@ -1,5 +1,6 @@
-// What a subnet administrator answers: services by name or id, paths. RoCE has none, so production has no
-// implementation; the simulated twin (SimSubnetAdmin) is how ADDRINFO_*, and ROUTE_ERROR are reached [spec 1.4, 1.5].
+// What a subnet administrator answers: services by name or id, paths. RoCE has none, so production has only one that
+// is silent when somebody wants it to be (FaultySubnetAdmin); the simulated twin (SimSubnetAdmin) is how ADDRINFO_*,
+// and ROUTE_ERROR are reached [spec 1.4, 1.5].
 #pragma once
 
 #include <functional>
@@ -42,8 +43,9 @@ class SubnetAdmin {
   using PathAnswer = std::function<void(Result<PathRecord>)>;
 
   virtual ~SubnetAdmin() = default;
-  // Whether there is one for the device's port.
+  // Whether there is one for the device's port: to ask for services, and for the path to `remote`.
   [[nodiscard]] virtual bool serves(const verbs::Device& device) const = 0;
+  [[nodiscard]] virtual bool routes(const verbs::Device& device, const Gid& remote) const = 0;
   virtual void services(SubnetQuery& query, const ServiceQuery& wanted, rt::Duration timeout, ServiceAnswer answer) = 0;
   virtual void path(SubnetQuery& query, const Gid& local, const Gid& remote, rt::Duration timeout,
                     PathAnswer answer) = 0;

@@ -315,6 +315,7 @@ void Daemon::bury(std::uint32_t slot) {
   processes_.erase(found);
   if (process.pidfd) unsubscribe(process.pidfd.get());
   if (const auto session = sessions_.find(process.session); session != sessions_.end()) {
+    read_last_effects(session->second);
     unsubscribe(session->second.channel.get());
     sessions_.erase(session);
   }

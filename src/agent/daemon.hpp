@@ -96,6 +96,7 @@ class Daemon {
   void on_fault_clear(Session& session, MessageReader& reader);
   void on_fault_query(Session& session, MessageReader& reader);
   void on_fault_state(Session& session, MessageReader& reader);
+  void read_last_effects(Session& session);
   bool tell_fault(const Process& process, std::uint32_t number, const FaultBoard::Fault& fault);
   void tell_faults(const Process& process);
 

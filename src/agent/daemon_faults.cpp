@@ -1,6 +1,8 @@
 // `hawser fault` at the agent: keeps what was asked for, and tells the processes that it concerns.
 #include <sys/socket.h>
 
+#include <array>
+
 #include "agent/daemon.hpp"
 #include "cm/fault.hpp"
 
@@ -69,6 +71,17 @@ void Daemon::on_fault_query(Session& session, MessageReader& reader) {
   }
   MessageWriter end(MessageType::report_end, reader.sequence());
   send(session, end.put<std::int32_t>(getpid()));
+}
+
+// What a process that is gone still had to say; the rest of it ends with the process anyway.
+void Daemon::read_last_effects(Session& session) {
+  std::array<std::byte, message_bytes_max> buffer;
+  for (std::size_t i = 0; i < faults_max; ++i) {
+    const auto received = receive_message(session.channel.get(), buffer, MSG_DONTWAIT);
+    if (!received || received->bytes.empty()) return;
+    auto reader = MessageReader::open(received->bytes);
+    if (reader && reader->type() == MessageType::fault_state) on_fault_state(session, *reader);
+  }
 }
 
 void Daemon::on_fault_state(Session& session, MessageReader& reader) {

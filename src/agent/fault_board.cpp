@@ -24,7 +24,8 @@ void FaultBoard::on_state(std::uint32_t number, std::uint32_t slot, std::uint64_
   if (cleared_.contains(number)) return;
   last_number_ = std::max(last_number_, number);
   const auto fault = faults_.try_emplace(number, Fault{std::move(target), std::move(text), {}, 0}).first;
-  fault->second.effects.insert_or_assign(slot, effects);
+  std::uint64_t& known = fault->second.effects[slot];
+  known = std::max(known, effects);  // threads of a process tell in any order
 }
 
 void FaultBoard::on_end(std::uint32_t slot) {

@@ -21,8 +21,8 @@ TEST(FaultBoard, RemembersWhatEndedProcessesHaveSeen) {
   board.give(number, 1);
   board.give(number, 2);
   board.on_state(number, 1, 5, {}, "drop=REQ");
-  board.on_state(number, 2, 1, {}, "drop=REQ");
   board.on_state(number, 2, 2, {}, "drop=REQ");
+  board.on_state(number, 2, 1, {}, "drop=REQ");  // of another thread, overtaken
   EXPECT_EQ(board.faults().at(number).all_effects(), 7U);
   board.on_end(1);
   EXPECT_EQ(board.faults().at(number).all_effects(), 7U);

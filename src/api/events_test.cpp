@@ -68,6 +68,19 @@ TEST_F(ApiEvents, RouteError) {
   EXPECT_EQ(client.id.state(), IdState::addr_resolved);
 }
 
+TEST_F(ApiEvents, RouteErrorOnDemand) {
+  const auto fault = a_.faults().set(SilenceRoute{to_b_.ip});
+  Client client(a_, to_b_);
+  ASSERT_TRUE(reaches(client, route_error));
+  EXPECT_EQ(client.statuses.back(), -ETIMEDOUT);
+  EXPECT_EQ(client.id.state(), IdState::addr_resolved) << "it may ask again";
+  EXPECT_EQ(*a_.faults().effects(*fault), 1U);
+  ASSERT_TRUE(a_.faults().change(*fault, SilenceRoute{*IpAddress::parse("10.0.0.9")}));
+  ASSERT_TRUE(client.id.resolve_route(1s));
+  EXPECT_TRUE(reaches(client, established)) << "the silence is about another address";
+  EXPECT_EQ(*a_.faults().effects(*fault), 0U);
+}
+
 TEST_F(ApiEvents, ConnectRequest) {
   Client client(a_, to_b_);
   ASSERT_TRUE(simulation_.run([&] { return !server_.events.empty(); }));
@@ -272,6 +285,26 @@ TEST_F(ApiServiceEvents, AddrinfoError) {
   ASSERT_EQ(event->type, addrinfo_error);
   EXPECT_EQ(event->status, -ETIMEDOUT);
   EXPECT_EQ(id.state(), IdState::addr_bound);
+}
+
+// Whether the host has a subnet administrator or not.
+TEST_F(ApiServiceEvents, AddrinfoErrorOnDemand) {
+  EventChannel channel = *EventChannel::create(a_);
+  Id without = *channel.create_id();
+  ASSERT_TRUE(without.bind_addr(socket_address("10.0.0.1", 0)));
+  Id id = bound_id();
+  for (Stack* on : {&a_, &c_}) ASSERT_TRUE(on->faults().set(SilenceService{"storage"}));
+  for (const auto& [asking, events] : {std::pair(&without, &channel), {&id, &channel_}}) {
+    ASSERT_TRUE(asking->resolve_ib_service({.name = "storage", .id = {}}));
+    const auto event = events->get_event();
+    ASSERT_EQ(event->type, addrinfo_error);
+    EXPECT_EQ(event->status, -ETIMEDOUT);
+  }
+  ASSERT_TRUE(without.resolve_ib_service({.name = "another", .id = {}}));
+  EXPECT_EQ(channel.get_event()->status, -ENODATA);
+  c_.faults().clear_all();
+  ASSERT_TRUE(id.resolve_ib_service({.name = "storage", .id = {}}));
+  EXPECT_EQ(channel_.get_event()->type, addrinfo_resolved);
 }
 
 TEST_F(ApiServiceEvents, NoSubnetAdministratorNoServices) {

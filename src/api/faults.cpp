@@ -83,6 +83,13 @@ struct ToInternal {
   Result<cm::Fault> operator()(const SilenceNeighbour& from) const {
     return of_address(addr::NetworkFaultKind::silence_neighbour, from.address);
   }
+  Result<cm::Fault> operator()(const SilenceRoute& from) const {
+    return addr::SubnetFault{.kind = addr::SubnetFaultKind::silence_route, .address = from.address, .service = {}};
+  }
+  Result<cm::Fault> operator()(const SilenceService& from) const {
+    if (from.name.empty()) return fail(EINVAL);
+    return addr::SubnetFault{.kind = addr::SubnetFaultKind::silence_service, .address = {}, .service = from.name};
+  }
   Result<cm::Fault> operator()(const EndTimewait&) const { return cm::EndTimewait(); }
 
  private:
@@ -126,6 +133,10 @@ struct ToPublic {
       case addr::NetworkFaultKind::silence_neighbour: break;
     }
     return SilenceNeighbour{from.address};
+  }
+  Fault operator()(const addr::SubnetFault& from) const {
+    if (from.kind == addr::SubnetFaultKind::silence_route) return SilenceRoute{from.address};
+    return SilenceService{from.service};
   }
   Fault operator()(const cm::EndTimewait&) const { return EndTimewait(); }
 };

@@ -291,6 +291,8 @@ TEST_F(ApiFaults, HaveTheNotationOfTheCommand) {
       ChangeMac{"hw_eth0"},
       MoveNeighbour{*IpAddress::parse("fe80::1")},
       SilenceNeighbour{*IpAddress::parse("10.0.0.2")},
+      SilenceRoute{*IpAddress::parse("10.0.0.2")},
+      SilenceService{"storage"},
       EndTimewait(),
       DatagramFault{.loss = 0.05, .duplication = 0.5, .lose_nth = 3, .lose_bitmap = {false, true, true}, .seed = 42}};
   EXPECT_EQ(text_of(faults[0]), "drop=REP:nth=2:port=7471");
@@ -303,10 +305,11 @@ TEST_F(ApiFaults, HaveTheNotationOfTheCommand) {
 TEST_F(ApiFaults, WrongOnesAreRefused) {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   const auto req = MessageFault::drop(CmMessage::req);
-  for (const Fault& wrong : std::initializer_list<Fault>{
-           RemoveDevice{"eth0"}, LinkDown{"hw_"}, ChangeMac{""}, MessageFault::delay(CmMessage::req, 0ms),
-           MessageFault::delay(CmMessage::req, 2h), req.nth(0), req.between(3, 2), req.by_chance(1.1, 0),
-           req.by_chance(nan, 0), DatagramFault{.loss = -0.1}, DatagramFault{.duplication = nan}}) {
+  for (const Fault& wrong :
+       std::initializer_list<Fault>{RemoveDevice{"eth0"}, LinkDown{"hw_"}, ChangeMac{""}, SilenceService{""},
+                                    MessageFault::delay(CmMessage::req, 0ms), MessageFault::delay(CmMessage::req, 2h),
+                                    req.nth(0), req.between(3, 2), req.by_chance(1.1, 0), req.by_chance(nan, 0),
+                                    DatagramFault{.loss = -0.1}, DatagramFault{.duplication = nan}}) {
     EXPECT_EQ(errno_of(faults_.set(wrong)), EINVAL) << wrong.index();
   }
   EXPECT_TRUE(faults_.list().empty());

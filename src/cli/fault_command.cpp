@@ -77,6 +77,11 @@ void add_fault_command(CLI::App& app, int& exit_status) {
   add_network_fault(*fault, "move-neighbour", "ADDRESS", "Let a neighbour answer with another MAC (UNREACHABLE)",
                     exit_status);
   add_network_fault(*fault, "silence-neighbour", "ADDRESS", "Let a neighbour not answer (ADDR_ERROR)", exit_status);
+  add_network_fault(*fault, "silence-route", "ADDRESS",
+                    "Let a subnet administrator be asked for the path to an address, and not answer (ROUTE_ERROR)",
+                    exit_status);
+  add_network_fault(*fault, "silence-service", "NAME",
+                    "Let one be asked for a service by name, and not answer (ADDRINFO_ERROR)", exit_status);
   const auto line = std::make_shared<FaultLine>();
   CLI::App* timewait = fault->add_subcommand("end-timewait", "End timewait now (TIMEWAIT_EXIT)");
   add_target_options(*timewait, *line);

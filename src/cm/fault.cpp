@@ -30,6 +30,9 @@ constexpr std::array network_kinds{Named<NetworkFaultKind>{"remove", NetworkFaul
                                    Named<NetworkFaultKind>{"change-mac", NetworkFaultKind::change_mac},
                                    Named<NetworkFaultKind>{"move-neighbour", NetworkFaultKind::move_neighbour},
                                    Named<NetworkFaultKind>{"silence-neighbour", NetworkFaultKind::silence_neighbour}};
+using addr::SubnetFaultKind;
+constexpr std::array subnet_kinds{Named<SubnetFaultKind>{"silence-route", SubnetFaultKind::silence_route},
+                                  Named<SubnetFaultKind>{"silence-service", SubnetFaultKind::silence_service}};
 constexpr std::string_view end_timewait = "end-timewait";
 
 template <class List, class T>
@@ -124,6 +127,12 @@ std::expected<Fault, std::string> parse_mad_fault(MadFault::Action action, std::
   return fault;
 }
 
+std::expected<IpAddress, std::string> parse_address(std::string_view text) {
+  const auto address = IpAddress::parse(text);
+  if (!address) return Error(fmt::format("\"{}\" is no IP address", text));
+  return *address;
+}
+
 std::expected<Fault, std::string> parse_network_fault(NetworkFaultKind kind, std::string_view what) {
   addr::NetworkFault fault{.kind = kind, .interface = {}, .address = {}};
   if (concerns_interface(kind)) {
@@ -134,8 +143,21 @@ std::expected<Fault, std::string> parse_network_fault(NetworkFaultKind kind, std
     fault.interface = what.substr(device_prefix.size());
     return fault;
   }
-  const auto address = IpAddress::parse(what);
-  if (!address) return Error(fmt::format("\"{}\" is no IP address", what));
+  const auto address = parse_address(what);
+  if (!address) return Error(address.error());
+  fault.address = *address;
+  return fault;
+}
+
+std::expected<Fault, std::string> parse_subnet_fault(SubnetFaultKind kind, std::string_view what) {
+  addr::SubnetFault fault{.kind = kind, .address = {}, .service = {}};
+  if (kind == SubnetFaultKind::silence_service) {
+    if (what.empty()) return Error("a service has a name: silence-service=storage");
+    fault.service = what;
+    return fault;
+  }
+  const auto address = parse_address(what);
+  if (!address) return Error(address.error());
   fault.address = *address;
   return fault;
 }
@@ -174,10 +196,11 @@ std::expected<Fault, std::string> parse_fault(std::string_view text) {
   }
   const auto kind = std::ranges::find(network_kinds, key, &Named<NetworkFaultKind>::name);
   if (kind != network_kinds.end()) return parse_network_fault(kind->value, what);
+  const auto subnet = std::ranges::find(subnet_kinds, key, &Named<SubnetFaultKind>::name);
+  if (subnet != subnet_kinds.end()) return parse_subnet_fault(subnet->value, what);
   return Error(
       fmt::format("\"{}\" is no fault: one of drop, delay, duplicate, remove, remove-address, link-down, change-mac, "
-                  "move-neighbour, "
-                  "silence-neighbour, end-timewait",
+                  "move-neighbour, silence-neighbour, silence-route, silence-service, end-timewait",
                   key));
 }
 
@@ -187,6 +210,10 @@ std::string text_of(const Fault& fault) {
     const std::string_view kind = name_of(network_kinds, network->kind);
     if (concerns_interface(network->kind)) return fmt::format("{}={}{}", kind, device_prefix, network->interface);
     return fmt::format("{}={}", kind, network->address.text());
+  }
+  if (const auto* subnet = std::get_if<addr::SubnetFault>(&fault)) {
+    const bool route = subnet->kind == SubnetFaultKind::silence_route;
+    return fmt::format("{}={}", name_of(subnet_kinds, subnet->kind), route ? subnet->address.text() : subnet->service);
   }
   if (const auto* datagrams = std::get_if<fabric::FaultPlan>(&fault)) return datagrams->text();
   return std::string(end_timewait);

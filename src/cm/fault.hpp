@@ -4,7 +4,7 @@
 //   drop=REQ:nth=2:port=7471            delay=REP:by=500ms             duplicate=DREQ:chance=5%:seed=3
 //   remove=hw_eth0                      remove-address=10.0.0.1        link-down=hw_eth0
 //   change-mac=hw_eth0                  move-neighbour=10.0.0.2        silence-neighbour=10.0.0.2
-//   end-timewait
+//   silence-route=10.0.0.2              silence-service=storage        end-timewait
 #pragma once
 
 #include <cstdint>
@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "addr/faulty_network.hpp"
+#include "addr/faulty_subnet.hpp"
 #include "base/result.hpp"
 #include "cm/messages.hpp"
 #include "fabric/faults.hpp"
@@ -47,7 +48,7 @@ struct EndTimewait {
 inline constexpr std::string_view device_prefix = "hw_";  // of a device's name, before its interface's
 
 // Datagrams have a notation of their own (fabric), which parse_plans() knows.
-using Fault = std::variant<MadFault, addr::NetworkFault, EndTimewait, fabric::FaultPlan>;
+using Fault = std::variant<MadFault, addr::NetworkFault, addr::SubnetFault, EndTimewait, fabric::FaultPlan>;
 
 // The error says what is wrong and what would be right.
 [[nodiscard]] std::expected<Fault, std::string> parse_fault(std::string_view text);

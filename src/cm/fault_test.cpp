@@ -8,6 +8,8 @@ namespace {
 
 using addr::NetworkFault;
 using addr::NetworkFaultKind;
+using addr::SubnetFault;
+using addr::SubnetFaultKind;
 using namespace std::chrono_literals;
 using testing::ElementsAre;
 using testing::HasSubstr;
@@ -36,6 +38,9 @@ TEST(Fault, OfTheNetwork) {
             Fault(NetworkFault{NetworkFaultKind::remove_address, "", IpAddress::v4(0x0A000001)}));
   EXPECT_EQ(parse_fault("move-neighbour=fe80::1"),
             Fault(NetworkFault{NetworkFaultKind::move_neighbour, "", *IpAddress::parse("fe80::1")}));
+  EXPECT_EQ(parse_fault("silence-route=10.0.0.1"),
+            Fault(SubnetFault{SubnetFaultKind::silence_route, IpAddress::v4(0x0A000001), ""}));
+  EXPECT_EQ(parse_fault("silence-service=a b"), Fault(SubnetFault{SubnetFaultKind::silence_service, {}, "a b"}));
   EXPECT_EQ(parse_fault("end-timewait"), Fault(EndTimewait()));
 }
 
@@ -43,7 +48,8 @@ TEST(Fault, IsWrittenAsItIsRead) {
   for (const char* text :
        {"drop=REQ", "drop=MRA:nth=1", "drop=REJ:nth=2-5:port=7471:id=3", "duplicate=DREP:nth=4-", "end-timewait",
         "delay=REP:chance=0.125:seed=3:by=1500ms", "remove=hw_eth0", "link-down=hw_eth0", "remove-address=10.0.0.1",
-        "silence-neighbour=fd72::1", "move-neighbour=10.0.0.2", "change-mac=hw_eth0"}) {
+        "silence-neighbour=fd72::1", "move-neighbour=10.0.0.2", "change-mac=hw_eth0", "silence-route=fd72::1",
+        "silence-service=storage"}) {
     const auto fault = parse_fault(text);
     ASSERT_TRUE(fault) << fault.error();
     EXPECT_EQ(text_of(*fault), text);
@@ -80,6 +86,8 @@ TEST(Fault, WhatIsWrongIsSaid) {
   EXPECT_THAT(wrong("drop=REQ:colour=red"), HasSubstr("one of nth, chance"));
   EXPECT_THAT(wrong("remove=eth0"), HasSubstr("begins with hw_"));
   EXPECT_THAT(wrong("remove-address=hw_eth0"), HasSubstr("no IP address"));
+  EXPECT_THAT(wrong("silence-route=storage"), HasSubstr("no IP address"));
+  EXPECT_THAT(wrong("silence-service="), HasSubstr("has a name"));
   EXPECT_THAT(wrong("end-timewait=now"), HasSubstr("is no fault"));
 }
 

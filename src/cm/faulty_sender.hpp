@@ -35,7 +35,7 @@ class FaultySender final : public MadSender {
   // How many messages each fault in force has hit.
   [[nodiscard]] std::map<std::uint32_t, std::uint64_t> effects() const;
   [[nodiscard]] FaultCounters counters() const;
-  // Called, with no lock held, when a message was hit. It must only queue.
+  // Called, with no lock held, when a message was hit. It takes locks from cm_faults on only.
   void set_notify(std::function<void()> notify) { notify_ = std::move(notify); }
 
  private:

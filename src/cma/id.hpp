@@ -204,6 +204,7 @@ class Id : public DeviceHook {
   Status prepare_source(const SocketAddress* source, const SocketAddress& destination);
   Status adopt(const addr::Resolved& resolved);
   [[nodiscard]] addr::SubnetAdmin* subnet_admin() const;  // of the id's device; null: none
+  [[nodiscard]] addr::SubnetAdmin* subnet_admin_of_path() const;
   [[nodiscard]] bool enter_route_query();
   [[nodiscard]] bool leave_route_query();  // to where it came from
   [[nodiscard]] Event membership_event(const Gid& group, const verbs::Device& device, void* context) const

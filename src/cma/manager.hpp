@@ -30,7 +30,7 @@ struct Services {
   cm::Ledger& ledger;
   verbs::MulticastGroups& groups;
   RequestTiming timing{};               // of ids that say nothing else
-  addr::SubnetAdmin* subnet = nullptr;  // RoCE has none
+  addr::SubnetAdmin* subnet = nullptr;  // RoCE has none but for tests
 };
 
 class Manager {

@@ -124,7 +124,7 @@ Status Id::resolve_route(rt::Duration timeout) {
   Entered entered(contract_, Entry::resolve_route, HW_CALL_SITE);
   if (timeout <= rt::Duration::zero()) return refusal(EINVAL, Entry::resolve_route, Rule::timeout_not_positive);
   if (!enter_route_query()) return refusal(EINVAL, Entry::resolve_route, Rule::needs_address);
-  if (subnet_admin() != nullptr) {
+  if (subnet_admin_of_path() != nullptr) {
     {
       rt::Lock lock(data_mutex_);
       ask_for_path_ = timeout;

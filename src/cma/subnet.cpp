@@ -21,6 +21,13 @@ addr::SubnetAdmin* Id::subnet_admin() const {
   return subnet != nullptr && bound != nullptr && subnet->serves(*bound) ? subnet : nullptr;
 }
 
+addr::SubnetAdmin* Id::subnet_admin_of_path() const {
+  addr::SubnetAdmin* const subnet = core_.services.subnet;
+  if (subnet == nullptr) return nullptr;
+  rt::Lock lock(data_mutex_);
+  return device_ != nullptr && subnet->routes(*device_, gid_of(destination_.ip)) ? subnet : nullptr;
+}
+
 std::vector<addr::ServiceRecord> Id::services() const {
   rt::Lock lock(data_mutex_);
   return services_;

@@ -14,19 +14,21 @@ constexpr std::uint32_t first_own = agent::fault_numbers_max + 1;
 }  // namespace
 
 Faults::Faults(Parts parts)
-    : parts_(parts),
-      last_own_(first_own - 1),
-      report_work_([this] { report(); }),
-      network_work_([this] { settle_postponed(); }) {
-  const auto notify = [this] { static_cast<void>(parts_.dispatcher.post(report_work_)); };
+    : parts_(parts), last_own_(first_own - 1), turn_work_([] {}), network_work_([this] { settle_postponed(); }) {
+  const auto notify = [this] {
+    report();  // at once: the process may end with its next instruction
+    static_cast<void>(parts_.dispatcher.post(turn_work_));
+  };
   parts_.network.set_notify(notify);
+  parts_.subnet.set_notify(notify);
   parts_.sender.set_notify(notify);
 }
 
 Faults::~Faults() {
   parts_.network.set_notify({});
+  parts_.subnet.set_notify({});
   parts_.sender.set_notify({});
-  static_cast<void>(parts_.dispatcher.cancel_sync(report_work_));
+  static_cast<void>(parts_.dispatcher.cancel_sync(turn_work_));
   static_cast<void>(parts_.dispatcher.cancel_sync(network_work_));
 }
 
@@ -68,13 +70,14 @@ void Faults::put_in_force(std::uint32_t number, const cm::Fault& fault, const ag
   }
   if (const auto* mads = std::get_if<cm::MadFault>(&fault)) return parts_.sender.set(number, *mads);
   if (const auto* datagrams = std::get_if<fabric::FaultPlan>(&fault)) return parts_.fabric.set(number, *datagrams);
+  if (const auto* subnet = std::get_if<addr::SubnetFault>(&fault)) return parts_.subnet.set(number, *subnet);
   if (std::holds_alternative<addr::NetworkFault>(fault)) return change_network(number);
   const std::size_t ended = parts_.connections.end_timewait();
   {
     rt::Lock lock(mutex_);
     if (const auto found = entries_.find(number); found != entries_.end()) found->second.done = ended;
   }
-  static_cast<void>(parts_.dispatcher.post(report_work_));
+  report();
 }
 
 bool Faults::clear(std::uint32_t number) {
@@ -92,6 +95,7 @@ bool Faults::clear(std::uint32_t number) {
 void Faults::take_back(std::uint32_t number, const cm::Fault& fault) {
   if (std::holds_alternative<cm::MadFault>(fault)) parts_.sender.clear(number);
   if (std::holds_alternative<fabric::FaultPlan>(fault)) parts_.fabric.clear(number);
+  if (std::holds_alternative<addr::SubnetFault>(fault)) parts_.subnet.clear(number);
   if (std::holds_alternative<addr::NetworkFault>(fault)) change_network(number);
 }
 
@@ -140,6 +144,7 @@ void Faults::clear_own() {
 std::map<std::uint32_t, std::uint64_t> Faults::effects() const {
   std::map<std::uint32_t, std::uint64_t> effects = parts_.sender.effects();
   effects.merge(parts_.network.effects());
+  effects.merge(parts_.subnet.effects());
   effects.merge(parts_.fabric.effects());
   return effects;
 }

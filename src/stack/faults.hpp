@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "addr/faulty_network.hpp"
+#include "addr/faulty_subnet.hpp"
 #include "agent/client.hpp"
 #include "cm/fault.hpp"
 #include "cm/faulty_sender.hpp"
@@ -33,6 +34,7 @@ class Faults {
   struct Parts {
     rt::Dispatcher& dispatcher;
     addr::FaultyNetworkView& network;
+    addr::FaultySubnetAdmin& subnet;
     cm::FaultySender& sender;
     cm::Manager& connections;
     fabric::FaultyFabric& fabric;
@@ -79,7 +81,8 @@ class Faults {
   std::map<std::uint32_t, Entry> entries_ HW_GUARDED_BY(mutex_);
   std::uint32_t last_own_ HW_GUARDED_BY(mutex_);
   std::set<std::uint32_t> postponed_ HW_GUARDED_BY(mutex_);  // network faults set or cleared in a handler
-  rt::Work report_work_, network_work_;
+  rt::Work turn_work_;  // does nothing: at the end of its turn the engine publishes the counters
+  rt::Work network_work_;
 };
 
 }  // namespace hawser::stack

@@ -21,7 +21,7 @@ struct Stack::Impl {
         fabric(host->fabric()),
         network(host->network()),
         dispatcher(host->world()),
-        subnet(host->make_subnet_admin(dispatcher)),
+        subnet(dispatcher, host->make_subnet_admin(dispatcher)),
         devices(host->identity()),
         data_path(host->world(), fabric, devices, host->qpns(), roce::RcLimits{}),
         resolver(dispatcher, network),
@@ -29,8 +29,8 @@ struct Stack::Impl {
         faulty_sender(dispatcher, mad_sender, host->ledger()),
         connections(dispatcher, faulty_sender, host->comm_ids()),
         manager({dispatcher, network, resolver, devices, connections, host->ports(), host->ledger(),
-                 data_path.multicast_groups(), timing, subnet.get()}),
-        faults({dispatcher, network, faulty_sender, connections, fabric}),
+                 data_path.multicast_groups(), timing, &subnet}),
+        faults({dispatcher, network, subnet, faulty_sender, connections, fabric}),
         engine({host->world(), dispatcher, data_path, fabric, &network, host->agent(), [this] { publish(); },
                 [this] { return mad_sender.report_fd(); }, [this] { mad_sender.read_reports(connections); },
                 host->simulate()}) {
@@ -74,7 +74,7 @@ struct Stack::Impl {
   fabric::FaultyFabric fabric;
   addr::FaultyNetworkView network;
   rt::Dispatcher dispatcher;
-  std::unique_ptr<addr::SubnetAdmin> subnet;
+  addr::FaultySubnetAdmin subnet;
   verbs::DeviceTable devices;
   verbs::DataPath data_path;
   addr::Resolver resolver;
