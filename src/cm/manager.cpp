@@ -50,6 +50,7 @@ void Manager::on_mad(const verbs::DevicePtr& device, const verbs::MadAddress& fr
   core_->inbox.push_arrival({device, from, mad});
 }
 
+// [spec 5.6.12]
 void Manager::on_unreachable(const Gid& remote, const verbs::Mad& mad) {
   core_->inbox.push(Inbox::Unreachable{remote, mad});
 }

@@ -22,7 +22,7 @@ struct Reported : Script {
   int error = 0;
 };
 
-TEST(Unreachable, EndsARequestAtOnce) {
+TEST(Unreachable, EndsARequestAtOnce) {  // [spec 5.6.12]
   for (const std::string state : {"REQ_SENT", "SIDR_REQ_SENT"}) {
     SCOPED_TRACE(state);
     Reported s;
@@ -47,7 +47,7 @@ TEST(Unreachable, SilenceIsATimeout) {
   EXPECT_EQ(s.error, ETIMEDOUT);
 }
 
-TEST(Unreachable, WhatIsNotMeantForARequestUnderWayIsIgnored) {
+TEST(Unreachable, WhatIsNotMeantForARequestUnderWayIsIgnored) {  // [spec 5.6.12]
   Reported s;
   s.bring_to("REQ_SENT");
   const verbs::Mad req = s.us.sent.back().mad;
@@ -62,7 +62,7 @@ TEST(Unreachable, WhatIsNotMeantForARequestUnderWayIsIgnored) {
 }
 
 // Each transmission goes the reporting way, and those of others do not.
-TEST(Unreachable, IsAskedForPerRequest) {
+TEST(Unreachable, IsAskedForPerRequest) {  // [spec 1.14.6, 5.6.12]
   struct Sender final : MadSender {
     Status send(const verbs::MadAddress&, const verbs::Mad&) override { return ++plain, Status{}; }
     Status send_reporting(const verbs::MadAddress&, const verbs::Mad&) override { return ++reporting, Status{}; }

@@ -83,6 +83,7 @@ void Window::wait_again(RequestToken token, Entry& entry) {
   deadlines_.emplace(entry.deadline, token);
 }
 
+// [spec 5.6.13]
 bool Window::waits_for_stopped_peer(const Request& request) const {
   return request.peer.value != 0 && peer_stopped_ && peer_stopped_(request.to, request.peer);
 }

@@ -175,6 +175,30 @@ TEST_F(WindowUnit, AnMraFreesThePlaceButKeepsTheTimer) {
   EXPECT_EQ(window_.size(), 0U);
 }
 
+TEST_F(WindowUnit, AStoppedPeerIsWaitedForWithoutLosingARetry) {  // [spec 5.6.13]
+  bool is_stopped = true;
+  std::vector<CommId> asked;
+  window_.set_peer_stopped([&](const verbs::MadAddress& to, CommId peer) {
+    EXPECT_EQ(to.remote, Gid::v4(0x0A000009));
+    asked.push_back(peer);
+    return is_stopped;
+  });
+  Request rep = request(1, 1, RequestKind::rep);
+  rep.peer = CommId(0x77);
+  ASSERT_TRUE(window_.submit(rep));
+  ASSERT_TRUE(window_.submit(request(2)));  // of a peer that nobody knows yet
+  net_.run(1s);
+  EXPECT_EQ(asked, std::vector(10, CommId(0x77)));
+  EXPECT_EQ(sent(), (std::vector<std::uint32_t>{1, 2})) << "it will find the first copy";
+  EXPECT_EQ(expired_.size(), 1U) << "the other";
+  is_stopped = false;
+  net_.run(100ms);
+  EXPECT_EQ(sent(), (std::vector<std::uint32_t>{1, 2, 1})) << "the retry was not spent";
+  net_.run();
+  EXPECT_EQ(expired_.size(), 2U);
+  EXPECT_EQ(window_.size(), 0U);
+}
+
 TEST_F(WindowUnit, AFailingFirstTransmissionIsToldAndALaterOneIsALoss) {
   host_.broken = true;
   EXPECT_EQ(errno_of(window_.submit(request(1))), ENETUNREACH);

@@ -1,3 +1,6 @@
+#include <atomic>
+#include <thread>
+
 #include "cma/test_world.hpp"
 
 namespace hawser::cma {
@@ -31,6 +34,32 @@ class ConnectTest : public TwoHosts {
     ASSERT_EQ(listener.types(), (Types{connect_request, established}));
   }
 };
+
+// The event of another thread comes while connect is about to fail; its handler waits, and sees no CONNECT that is
+// taken back [spec 3.1 A].
+TEST_F(ConnectTest, AFailingConnectIsNeverSeenByAHandler) {
+  TestId client(a_);
+  resolve(client, address("10.0.0.2", 7471));
+  a_.manager->on_address_change(2);  // its work is queued
+  std::atomic<bool> dispatching{false};
+  std::jthread dispatcher;
+  a_.on_send = [&] {
+    EXPECT_EQ(client->state(), State::connect);
+    dispatcher = std::jthread([&] {
+      dispatching = true;
+      dispatching.notify_one();
+      EXPECT_TRUE(a_.dispatcher.run());
+    });
+    dispatching.wait(false);
+  };
+  a_.send_error = ENETUNREACH;
+  EXPECT_EQ(errno_of(client->connect(with_qp(0x100))), ENETUNREACH);
+  a_.on_send = {};
+  a_.send_error = 0;
+  dispatcher.join();
+  ASSERT_EQ(client.types(), Types{addr_change});
+  EXPECT_EQ(client.seen[0].state, State::route_resolved);
+}
 
 // [spec 1.5.10, 1.5.14, 1.5.32, 1.10.1, 1.10.2, 2.6.3-2.6.5, 5.7.1, 5.7.3]
 TEST_F(ConnectTest, ConnectsExchangesParametersAndDisconnects) {
@@ -131,7 +160,7 @@ TEST_F(ConnectTest, WorksOverLoopbackAndOwnAddressesAndIpv6) {  // [spec 1.6.5, 
 }
 
 // The response timeout of the active side counts for the passive side's REP too.
-TEST_F(ConnectTest, ResponseTimeoutAndRetriesAreTheIdsOwn) {
+TEST_F(ConnectTest, ResponseTimeoutAndRetriesAreTheIdsOwn) {  // [spec 1.14.5]
   TestId listener(b_);
   TestId client(a_);
   listen(listener, address("0.0.0.0", 7471));

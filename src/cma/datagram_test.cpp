@@ -158,7 +158,7 @@ TEST_F(DatagramTest, NobodyAnswers) {  // [spec 1.5.21]
 }
 
 // Hawser's own options: they count for each request that is sent afterwards.
-TEST_F(DatagramTest, ResponseTimeoutAndRetriesAreTheIdsOwn) {
+TEST_F(DatagramTest, ResponseTimeoutAndRetriesAreTheIdsOwn) {  // [spec 1.14.5]
   EXPECT_EQ(errno_of(client_->set_response_timeout(32)), EINVAL);
   EXPECT_EQ(errno_of(client_->set_retries(16)), EINVAL);
   ASSERT_TRUE(client_->set_response_timeout(12));  // 16 ms
@@ -174,7 +174,7 @@ TEST_F(DatagramTest, ResponseTimeoutAndRetriesAreTheIdsOwn) {
   EXPECT_EQ(world_.sent.size(), 3U);
 }
 
-TEST_F(DatagramTest, AHostThatSaysItHasNoStackIsUnreachableAtOnce) {
+TEST_F(DatagramTest, AHostThatSaysItHasNoStackIsUnreachableAtOnce) {  // [spec 1.14.6]
   ASSERT_TRUE(client_->set_report_unreachable(true));
   verbs::Mad question{};
   world_.lose = [&](const SentMad& sent) { return question = sent.mad, true; };

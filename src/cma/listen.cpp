@@ -8,7 +8,8 @@
 namespace hawser::cma {
 
 // LISTEN is entered and unwound under the handler_mutex, and a request waits for that mutex: it meets a listener that
-// is complete, or none (DESIGN 4, rule 6) [spec 1.4.23, 1.4.24, 2.4.1, 3.3 I5].
+// is complete, or none (DESIGN 4, rule 6) [spec 1.4.23, 1.4.24, 2.4.1, 3.3 I5]. What is refused after the automatic
+// bind leaves the id bound [spec 4 #14].
 Status Id::listen(int /*backlog*/) {
   Entered entered(contract_, Entry::listen, HW_CALL_SITE);
   rt::UniqueLock lock(handler_mutex_);

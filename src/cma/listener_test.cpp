@@ -37,5 +37,18 @@ TEST(Listener, KeepsItsOptionsOnDevicesThatComeLater) {  // [spec 1.9.2, 4 #32]
   }
 }
 
+// The end of the id gives back all of it (TestHost looks).
+TEST(Listener, AListenThatFailsAfterItsAutomaticBindLeavesTheIdBound) {  // [spec 4 #14]
+  Subject s;
+  s.host.ports.refuse = EIO;
+  EXPECT_EQ(errno_of(s->listen(1)), EIO);
+  EXPECT_EQ(s->state(), State::addr_bound);
+  EXPECT_NE(s->route().source.port, 0);
+  EXPECT_EQ(s.host.ports.size(), 2U) << "the neighbour's and ours";
+  EXPECT_EQ(s.host.connections.usage().listeners, 0U);
+  s.host.ports.refuse = 0;
+  EXPECT_EQ(errno_of(s->listen(1)), 0) << "on the port that it has";
+}
+
 }  // namespace
 }  // namespace hawser::cma::walk

@@ -69,6 +69,7 @@ Status Id::set_min_rnr_timer(std::uint8_t timer) {
   return {};
 }
 
+// [spec 1.14.5]
 Status Id::set_response_timeout(std::uint8_t timeout) {
   Entered entered(contract_, Entry::set_option, HW_CALL_SITE);
   if (timeout > response_timeout_max) return fail(EINVAL);
@@ -85,6 +86,7 @@ Status Id::set_retries(std::uint8_t retries) {
   return {};
 }
 
+// [spec 1.14.6]
 Status Id::set_report_unreachable(bool report) {
   Entered entered(contract_, Entry::set_option, HW_CALL_SITE);
   rt::Lock lock(data_mutex_);
@@ -92,6 +94,7 @@ Status Id::set_report_unreachable(bool report) {
   return {};
 }
 
+// [spec 1.14.5, 1.14.6]
 RequestTiming Id::request_timing() const {
   const RequestTiming& standard = core_.services.timing;
   rt::Lock lock(data_mutex_);

@@ -11,32 +11,33 @@ namespace hawser::cma {
 
 struct Transition {
   State from, to;
-  bool operator==(const Transition&) const = default;
+  const char* by;  // the call, or the event that tells of it
 };
 
+// BINDING and RESOLVING are inside of a call or a handler.
 inline constexpr std::array transitions{
-    Transition{State::idle, State::binding},               // bind_addr, or an automatic bind
-    Transition{State::binding, State::addr_bound},         //
-    Transition{State::binding, State::idle},               // the address or the port was refused
-    Transition{State::addr_bound, State::addr_query},      // resolve_addr
-    Transition{State::addr_query, State::addr_bound},      // refused at once
-    Transition{State::addr_query, State::resolving},       // the answer is here, the device not yet attached
-    Transition{State::resolving, State::addr_resolved},    //
-    Transition{State::resolving, State::addr_bound},       // ADDR_ERROR
-    Transition{State::addr_resolved, State::route_query},  // resolve_route, set_path
-    Transition{State::route_query, State::route_resolved},
-    Transition{State::route_query, State::addr_resolved},
-    Transition{State::route_resolved, State::connect},     // connect
-    Transition{State::connect, State::route_resolved},     // the request could not be sent
-    Transition{State::connect, State::disconnect},         // DREQ, DREP, or no answer to our DREQ
-    Transition{State::addr_bound, State::addrinfo_query},  // resolve_service
-    Transition{State::addrinfo_query, State::addr_bound},  // refused at once, or ADDRINFO_ERROR
-    Transition{State::addrinfo_query, State::addrinfo_resolved},
-    Transition{State::addrinfo_resolved, State::addr_query},   // resolve_addr: an address of the program's choice
-    Transition{State::addrinfo_resolved, State::route_query},  // resolve_route: the first service found
-    Transition{State::route_query, State::addrinfo_resolved},
-    Transition{State::addr_bound, State::listen},  // listen
-    Transition{State::listen, State::addr_bound},  // some device or the port refused
+    Transition{State::idle, State::binding, "bind_addr, resolve_addr, listen"},
+    Transition{State::binding, State::addr_bound, "bound"},
+    Transition{State::binding, State::idle, "refused"},
+    Transition{State::addr_bound, State::addr_query, "resolve_addr"},
+    Transition{State::addr_query, State::addr_bound, "refused"},
+    Transition{State::addr_query, State::resolving, "answer"},
+    Transition{State::resolving, State::addr_resolved, "ADDR_RESOLVED"},
+    Transition{State::resolving, State::addr_bound, "ADDR_ERROR"},
+    Transition{State::addr_resolved, State::route_query, "resolve_route, set_ib_path"},
+    Transition{State::route_query, State::route_resolved, "ROUTE_RESOLVED"},
+    Transition{State::route_query, State::addr_resolved, "ROUTE_ERROR, refused"},
+    Transition{State::route_resolved, State::connect, "connect"},
+    Transition{State::connect, State::route_resolved, "request not sent"},
+    Transition{State::connect, State::disconnect, "DISCONNECTED"},
+    Transition{State::addr_bound, State::addrinfo_query, "resolve_ib_service"},
+    Transition{State::addrinfo_query, State::addr_bound, "ADDRINFO_ERROR, refused"},
+    Transition{State::addrinfo_query, State::addrinfo_resolved, "ADDRINFO_RESOLVED"},
+    Transition{State::addrinfo_resolved, State::addr_query, "resolve_addr"},
+    Transition{State::addrinfo_resolved, State::route_query, "resolve_route"},
+    Transition{State::route_query, State::addrinfo_resolved, "ROUTE_ERROR, refused"},
+    Transition{State::addr_bound, State::listen, "listen"},
+    Transition{State::listen, State::addr_bound, "refused"},
 };
 
 // What may happen to an id in any state, once each: its device goes, its owner ends it. Id::claim() does these.
@@ -46,7 +47,7 @@ inline constexpr std::array transitions{
 }
 
 [[nodiscard]] constexpr bool legal(State from, State to) {
-  return std::ranges::find(transitions, Transition{from, to}) != transitions.end();
+  return std::ranges::any_of(transitions, [&](const Transition& t) { return t.from == from && t.to == to; });
 }
 
 // Entered and left only with the handler_mutex held, so that testing it under the handler_mutex alone is sound

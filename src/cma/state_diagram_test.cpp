@@ -14,7 +14,8 @@ constexpr const char* head =
     R"(# The states of an id
 
 Made from the table of legal transitions in `src/cma/state.hpp` by `cma_test` (with `HAWSER_WRITE_DOCS=1`); a test fails
-when this page is stale. What leads from one state to the next is in [specification.md](specification.md), sections 1.4 and 1.5.
+when this page is stale. An arrow has the name of the call, or of the event that tells of it;
+[specification.md](specification.md), sections 1.4 and 1.5, has all of it.
 
 ```mermaid
 stateDiagram-v2
@@ -31,11 +32,11 @@ handler: programs see them as IDLE and ADDR_QUERY.
 
 std::string diagram() {
   std::string text = head;
-  std::string table = "| from | to | needs the handler_mutex |\n|---|---|---|\n";
-  for (const auto& [from, to] : transitions) {
-    text += std::string("  ") + name(from) + " --> " + name(to) + '\n';
-    table +=
-        std::string("| ") + name(from) + " | " + name(to) + (needs_handler_mutex(from, to) ? " | yes |\n" : " | |\n");
+  std::string table = "| from | to | by | needs the handler_mutex |\n|---|---|---|---|\n";
+  for (const auto& [from, to, by] : transitions) {
+    text += std::string("  ") + name(from) + " --> " + name(to) + " : " + by + '\n';
+    table += std::string("| ") + name(from) + " | " + name(to) + " | " + by +
+             (needs_handler_mutex(from, to) ? " | yes |\n" : " | |\n");
   }
   return text + claims + table;
 }

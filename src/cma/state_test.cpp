@@ -43,14 +43,15 @@ TEST(StateTest, WhoeverClaimsFirstFindsTheOldState) {  // [spec 2.5.4, 7 I15]
 
 TEST(StateTest, StableStatesAreThoseOfTheContract) {  // [spec 2.2.7, 2.4.1, 3.1 I1]
   using enum State;
-  for (const auto& [from, to] : transitions) {
+  for (const auto& [from, to, by] : transitions) {
     const bool guarded = from == connect || to == connect || from == listen || to == listen || to == disconnect;
     EXPECT_EQ(needs_handler_mutex(from, to), guarded) << name(from) << " to " << name(to);
   }
 }
 
 TEST(StateTest, EveryStateThatIsLeftCanBeEntered) {
-  for (const auto& [from, to] : transitions) {
+  for (const auto& [from, to, by] : transitions) {
+    EXPECT_NE(std::string(by), "");
     const bool entered =
         from == State::idle || std::ranges::any_of(transitions, [f = from](const Transition& t) { return t.to == f; });
     EXPECT_TRUE(entered) << name(from);

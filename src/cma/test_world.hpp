@@ -68,6 +68,19 @@ struct TestLedger final : cm::Ledger {
   int live = 0;
 };
 
+// The port table, which may be told to refuse a listen: as the agent does that dies at this moment.
+struct TestPorts final : PortArbiter {
+  TestPorts(rt::World& world, PortTable::Range range) : table(world, std::move(range)) {}
+  Result<PortBinding> bind(const PortRequest& request) override { return table.bind(request); }
+  Status listen(PortHandle handle) override { return refuse != 0 ? fail(refuse) : table.listen(handle); }
+  void unlisten(PortHandle handle) override { table.unlisten(handle); }
+  Status set_reuse(PortHandle handle, bool reuse) override { return table.set_reuse(handle, reuse); }
+  void release(PortHandle handle) override { table.release(handle); }
+  [[nodiscard]] std::size_t size() const { return table.size(); }
+  PortTable table;
+  int refuse = 0;
+};
+
 // Where a host's groups are joined: says what it is told.
 struct TestGroups final : fabric::Fabric {
   std::size_t send(std::span<const fabric::OutDatagram> datagrams) override { return datagrams.size(); }
@@ -128,6 +141,7 @@ struct TestHost final : cm::MadSender {
   }
 
   Status send(const verbs::MadAddress& to, const verbs::Mad& mad) override {
+    if (on_send) on_send();
     if (send_error != 0) return fail(send_error);
     all.wire.push_back({to, mad});
     all.sent.push_back(all.wire.back().attribute());
@@ -135,7 +149,8 @@ struct TestHost final : cm::MadSender {
   }
 
   TestWorld& all;
-  int send_error = 0;  // nothing leaves the host
+  int send_error = 0;             // nothing leaves the host
+  std::function<void()> on_send;  // called with the locks of whoever sends
   rt::Dispatcher dispatcher;
   addr::SimNetworkView network;
   verbs::DeviceTable devices;
@@ -143,7 +158,7 @@ struct TestHost final : cm::MadSender {
   addr::SimSubnetAdmin subnet;  // none until a test says what it answers
   CountingCommIds ids;
   cm::Manager connections;
-  PortTable ports;
+  TestPorts ports;
   TestLedger ledger;
   TestGroups igmp;
   verbs::MulticastGroups groups{igmp};

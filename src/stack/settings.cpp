@@ -30,6 +30,7 @@ Environment process_environment() {
   return [](const char* name) { return std::getenv(name); };  // NOLINT(concurrency-mt-unsafe): nobody sets them
 }
 
+// [spec 1.14.5, 1.14.6]
 Result<cma::RequestTiming> request_timing(const Environment& environment) {
   cma::RequestTiming timing;
   std::uint8_t report = 0;

@@ -23,7 +23,7 @@ TEST(Settings, NothingSetIsTheKernelsTiming) {
   EXPECT_FALSE(timing->report_unreachable);
 }
 
-TEST(Settings, TimingIsRead) {
+TEST(Settings, TimingIsRead) {  // [spec 1.14.5, 1.14.6]
   const auto timing = request_timing(
       with({{"HAWSER_CM_RESPONSE_TIMEOUT", "12"}, {"HAWSER_CM_RETRIES", "0"}, {"HAWSER_CM_REPORT_UNREACHABLE", "1"}}));
   ASSERT_TRUE(timing);

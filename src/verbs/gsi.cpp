@@ -34,7 +34,7 @@ Status Gsi::send_through(fabric::Fabric& fabric, const MadAddress& to, const Mad
   return {};
 }
 
-// [spec 5.1.2-5.1.4, 5.8.1]
+// [spec 5.1.2-5.1.5, 5.8.1]
 void Gsi::on_datagram(const fabric::InDatagram& datagram) {
   const auto packet = roce::decode_unverified(datagram.payload);
   if (!packet || packet->bth.opcode != mad_opcode || !packet->deth || packet->payload.size() != mad_bytes) {

@@ -498,5 +498,33 @@ TEST(Gsi, CarriesMadsBothWaysAndDropsWhatIsNotForUs) {  // [spec 5.1.2, 5.1.3]
   EXPECT_EQ(pair.b.path.gsi().counters().dropped_unknown_address, 1U);
 }
 
+// As the kernel's come, which sends from a port of its own for each queue pair.
+TEST(Gsi, AnswersToTheWellKnownPortWhateverTheMessageCameFrom) {  // [spec 5.1.5]
+  Pair pair;
+  std::vector<MadAddress> from_a, from_b;
+  pair.b.path.gsi().set_receiver([&](const DevicePtr&, const MadAddress& a, const Mad& mad) {
+    from_a.push_back(a);
+    EXPECT_TRUE(pair.b.path.gsi().send(a, mad));
+  });
+  pair.a.path.gsi().set_receiver([&](const DevicePtr&, const MadAddress& b, const Mad&) { from_b.push_back(b); });
+  const IpAddress a = *IpAddress::parse("10.0.0.1"), b = *IpAddress::parse("10.0.0.2");
+  constexpr std::uint16_t another_port = 0xC0DE;
+  ASSERT_NE(pair.a.fabric->source_port(), another_port);
+  const Mad mad{};
+  roce::Packet packet;
+  packet.bth.opcode = {.transport = roce::Transport::ud, .operation = roce::Operation::send_only};
+  packet.bth.destination = qpn_gsi;
+  packet.deth = roce::Deth{.qkey = qkey_gsi, .source = qpn_gsi};
+  packet.payload = mad;
+  std::array<std::byte, 512> buffer{};
+  const std::size_t bytes = roce::encode(packet, a, b, another_port, buffer);
+  pair.b.path.deliver(
+      {.source = a, .destination = b, .source_port = another_port, .payload = std::span(buffer).first(bytes)});
+  pair.run();
+  ASSERT_EQ(from_a.size(), 1U);
+  EXPECT_EQ(from_a[0].remote, a);
+  ASSERT_EQ(from_b.size(), 1U) << "on the port that everybody has";
+}
+
 }  // namespace
 }  // namespace hawser::verbs
