@@ -6,8 +6,8 @@ from harness import IPV4, IPV6, wait_for
 PORT = 7471
 
 
-def lines_of(host, program, address="127.0.0.1"):
-    return host.run(program, address, PORT).succeeds().splitlines()
+def lines_of(host, program, address="127.0.0.1", *options):
+    return host.run(program, address, PORT, *options).succeeds().splitlines()
 
 
 @pytest.mark.every_user
@@ -64,5 +64,13 @@ def test_destroy_that_waits_says_for_what(host):
     assert host.ids() == []
 
 
-def test_shared_receive_queue(host):
-    assert lines_of(host, "cm_srq") == ["create_srq: ok", "create_srq twice: EINVAL", "messages: ok"]
+@pytest.mark.parametrize("address", ["127.0.0.1", IPV6])
+def test_path_and_datagram_of_the_programs_own(host, address):  # [spec 1.4.17, 6.4.18]
+    assert lines_of(host, "cm_path", address) == [
+        "path of a wrong length: EINVAL", "path: ok", "path of an id that has one: EINVAL", "path MTU of the peer: 256",
+        "message: ok", "post_ud_send: ok", "datagram: ok"]
+
+
+@pytest.mark.parametrize("options", [[], ["ex"]], ids=["plain", "ex"])
+def test_shared_receive_queue(host, options):
+    assert lines_of(host, "cm_srq", "127.0.0.1", *options) == ["create_srq: ok", "create_srq twice: EINVAL", "messages: ok"]

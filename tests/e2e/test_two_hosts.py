@@ -57,15 +57,18 @@ def test_ucmatose(hosts, address):
         assert "test complete" in end.output and "return status 0" in end.output
 
 
-def test_cmtime_1000_connections(hosts):
+@pytest.mark.parametrize("address, connections", [(IPV4, 1000), (IPV6, 100)])
+def test_cmtime(hosts, address, connections):
     server, client = hosts
-    _, [timed] = run_pair(server, ["cmtime"], ["cmtime", "-s", IPV4, "-c", 1000], PORT, server_ends=False, peer=client)
+    _, [timed] = run_pair(server, ["cmtime", "-b", address], ["cmtime", "-s", address, "-c", connections], PORT,
+                          server_ends=False, peer=client)
     assert re.search(r"^connect\s*:", timed.output, re.M)
 
 
-def test_rdma_server_and_client(hosts):
+@pytest.mark.parametrize("address", [IPV4, IPV6])
+def test_rdma_server_and_client(hosts, address):
     server, client = hosts
-    run_pair(server, ["rdma_server", "-s", IPV4], ["rdma_client", "-s", IPV4], PORT, peer=client)
+    run_pair(server, ["rdma_server", "-s", address], ["rdma_client", "-s", address], PORT, peer=client)
 
 
 @pytest.mark.parametrize("kind", ["IPv4", "IPv6"])

@@ -1,5 +1,5 @@
-/* cm_srq ADDRESS PORT: a server whose connections share one receive queue, made by rdma_create_srq; both sides are in
- * this process, in synchronous mode. */
+/* cm_srq ADDRESS PORT [ex]: a server whose connections share one receive queue, made by rdma_create_srq or, with `ex`,
+ * by rdma_create_srq_ex; both sides are in this process, in synchronous mode. */
 #include <pthread.h>
 
 #include "program.h"
@@ -33,12 +33,21 @@ static void* client(void* number) {
   return NULL;
 }
 
+static int create_srq(struct rdma_cm_id* id, int ex) {
+  struct ibv_srq_init_attr attributes = {.attr = {.max_wr = 4, .max_sge = 1}};
+  struct ibv_srq_init_attr_ex more = {
+      .attr = attributes.attr, .comp_mask = IBV_SRQ_INIT_ATTR_TYPE, .srq_type = IBV_SRQT_BASIC};
+  const int result = ex ? rdma_create_srq_ex(id, &more) : rdma_create_srq(id, NULL, &attributes);
+  MUST(result != 0 || (ex ? more.attr : attributes.attr).max_wr >= 4);
+  return result;
+}
+
 int main(int argc, char** argv) {
   if (argc < 3) return 1;
+  const int ex = argc > 3 && strcmp(argv[3], "ex") == 0;
   static char memory[clients][bytes];
   struct rdma_cm_id *listener, *ids[clients];
   struct rdma_conn_param param = {.rnr_retry_count = 7};
-  struct ibv_srq_init_attr attributes = {.attr = {.max_wr = 4, .max_sge = 1}};
   struct ibv_srq* srq = NULL;
   struct ibv_mr* mr = NULL;
   pthread_t threads[clients];
@@ -52,9 +61,9 @@ int main(int argc, char** argv) {
     MUST(pthread_create(&threads[i], NULL, client, &numbers[i]) == 0);
     MUST(rdma_get_request(listener, &ids[i]) == 0 && ids[i]->qp == NULL);
     if (i == 0) {
-      said_ok("create_srq", rdma_create_srq(ids[i], NULL, &attributes));
-      MUST((srq = ids[i]->srq) != NULL && srq->pd == ids[i]->pd && attributes.attr.max_wr >= 4);
-      said_ok("create_srq twice", rdma_create_srq(ids[i], NULL, &attributes));
+      said_ok("create_srq", create_srq(ids[i], ex));
+      MUST((srq = ids[i]->srq) != NULL && srq->pd == ids[i]->pd);
+      said_ok("create_srq twice", create_srq(ids[i], ex));
       MUST((mr = rdma_reg_msgs(ids[i], memory, sizeof memory)) != NULL);
       for (int slot = 0; slot < clients; ++slot) /* goes to the shared queue: there is no queue pair yet */
         MUST(rdma_post_recv(ids[i], memory[slot], memory[slot], bytes, mr) == 0);
