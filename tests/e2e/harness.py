@@ -263,6 +263,13 @@ class Host:
         assert process.status() == 0, process.describe()
         return json.loads(process.output or "{}").get("ids", [])
 
+    def reaches(self, process, *connections):
+        """Waits until the newest id of `process` is in one of these states of the IB connection manager ("": none)."""
+        def look():
+            own = [i for i in self.ids() if i["pid"] == process.pid and i["state"] != "LISTEN"]
+            return bool(own) and own[-1]["connection"] in connections
+        wait_for(f"{process.name} is in {' or '.join(connections)}", look)
+
     def devices(self):
         """The devices of this host and the counters of its processes, as `hawser devices -v` shows them."""
         process = self.hawser("devices", "-v", "--json")

@@ -67,6 +67,22 @@ def test_queue_pair_that_cannot_follow(hosts):
     listener.line("^EVENT RDMA_CM_EVENT_REJECTED")
 
 
+def test_response_whose_sender_has_ended(hosts):  # [spec 6.4.21]
+    # A REJ has followed it when the client looks: the queue pair gets no attributes any more, and that is all it is told.
+    listener = hosts[0].run("cm_listen", IPV4, PORT, "hold")
+    listener.line("^listening")
+    client = hosts[1].run("cm_connect", IPV4, PORT, "deaf")
+    listener.line("^EVENT RDMA_CM_EVENT_CONNECT_REQUEST 0$")
+    listener.say("accept")
+    hosts[1].reaches(client, "REP_RCVD", "MRA_REP_SENT")
+    listener.kill()
+    hosts[1].reaches(client, "TIMEWAIT", "")
+    client.say("hear")
+    client.line("^EVENT RDMA_CM_EVENT_CONNECT_ERROR -22$")
+    client.status()
+    assert client.count("RDMA_CM_EVENT_(REJECTED|DISCONNECTED|UNREACHABLE)") == 0, client.describe()
+
+
 # -- interfaces
 
 def test_interface_appears_and_wildcard_listener_extends_to_it(hosts, listener):

@@ -1,10 +1,11 @@
 """`hawser fault`: what is made to go wrong does, programs end right nevertheless, and it is counted."""
+import errno
 import os
 import signal
 
 import pytest
 
-from harness import IPV4, run_pair, wait_for
+from harness import IPV4, IPV6, run_pair, wait_for
 
 PORT = 7471
 
@@ -63,6 +64,14 @@ def test_request_twice_is_answered_by_mra_which_is_lost(host):
     assert listener.count("^EVENT RDMA_CM_EVENT_CONNECT_REQUEST") == 1
 
 
+def test_who_is_killed_has_told(host, listener):
+    host.fault("drop", "REQ")
+    client = host.run("cm_connect", IPV4, PORT)
+    client.line("^connect: ok$")
+    client.kill()
+    wait_for("it is counted", lambda: host.faults() == {"drop=REQ": 1})
+
+
 @pytest.mark.parametrize("message", ["SIDR_REQ", "SIDR_REP"])
 def test_first_of_a_kind_is_lost_for_an_unreliable_service(host, listener, message):
     host.fault("drop", message, "--nth", 1, "--port", 7174)
@@ -76,7 +85,7 @@ def test_every_one_of_a_kind_comes_twice(host, message):
     keeper.line("^listening")
     host.fault("duplicate", message)
     run_pair(host, ["ucmatose", "-b", IPV4, "-c", 10], ["ucmatose", "-s", IPV4, "-c", 10], PORT)
-    assert host.faults()[f"duplicate={message}"] > 0  # who ends at once does not tell of its last ones
+    assert host.faults()[f"duplicate={message}"] > 0
 
 
 @pytest.mark.parametrize("message", ["REQ", "REP", "RTU", "DREQ", "DREP"])
@@ -233,6 +242,57 @@ def test_silence_a_neighbour(hosts, connected):
     hosts[1].run("cm_events", "connect", IPV4, PORT).line("^EVENT RDMA_CM_EVENT_ESTABLISHED 0$")
 
 
+def test_silence_a_route(hosts, connected):
+    hosts[1].fault("silence-route", IPV4)
+    client = hosts[1].run("cm_events", "connect", IPV4, PORT)
+    client.line("^EVENT RDMA_CM_EVENT_ROUTE_ERROR -110$")
+    wait_for("it is counted", lambda: hosts[1].faults() == {f"silence-route={IPV4}": 1})
+    hosts[1].run("cm_events", "connect", IPV6, PORT).line("^EVENT RDMA_CM_EVENT_ESTABLISHED 0$")  # another address
+    hosts[1].fault("clear")
+    hosts[1].run("cm_events", "connect", IPV4, PORT).line("^EVENT RDMA_CM_EVENT_ESTABLISHED 0$")
+
+
+def test_silence_a_service(host, listener):
+    host.fault("silence-service", "storage")
+    program = host.run("cm_multicast", IPV4)  # younger than the fault
+    program.line("^ready$")
+    for name, error in (("storage", errno.ETIMEDOUT), ("another", errno.ENODATA)):
+        program.say(f"lookup 16 - {name}")
+        program.line(f"^EVENT RDMA_CM_EVENT_ADDRINFO_ERROR -{error}$")
+    wait_for("it is counted", lambda: host.faults() == {"silence-service=storage": 1})
+    host.fault("clear")
+    late = host.run("cm_multicast", IPV4)
+    late.say("lookup 16 - storage")
+    late.line("^resolve_addrinfo: EOPNOTSUPP$")
+
+
+def test_remove_the_address_of_a_member(host):
+    program = host.run("cm_multicast", IPV4)
+    program.line("^ready$")
+    host.fault("remove-address", IPV4)
+    wait_for("it is in force", lambda: host.faults() == {f"remove-address={IPV4}": 1})
+    program.say("join 239.1.2.3")
+    program.line("^EVENT RDMA_CM_EVENT_MULTICAST_ERROR -22$")
+
+
+@pytest.mark.parametrize("when, event", [("requested", "REJECTED 28"), ("answered", "CONNECT_ERROR -22")])
+def test_remove_the_device_of_a_peer(hosts, when, event):
+    """What a request comes to whose listener loses its device; answered, but the client has not looked yet."""
+    listener = hosts[0].run("cm_listen", IPV4, PORT, "hold")
+    listener.line("^listening")
+    client = hosts[1].run("cm_connect", IPV4, PORT, "deaf")
+    listener.line("^EVENT RDMA_CM_EVENT_CONNECT_REQUEST 0$")
+    if when == "answered":
+        listener.say("accept")
+        hosts[1].reaches(client, "REP_RCVD", "MRA_REP_SENT")
+    hosts[0].fault("remove", "hw_hw0")
+    hosts[1].reaches(client, "TIMEWAIT", "")
+    client.say("hear")
+    client.line(f"^EVENT RDMA_CM_EVENT_{event}$")
+    client.status()
+    assert client.count("RDMA_CM_EVENT_(REJECTED|CONNECT_ERROR|DISCONNECTED|UNREACHABLE)") == 1, client.describe()
+
+
 def test_end_timewait(hosts, connected):
     client = connected[1]
     client.say("disconnect")
@@ -255,6 +315,7 @@ def test_end_timewait(hosts, connected):
     (["remove", "hw_eth9"], "there is no device hw_eth9"),
     (["remove-address", "10.99.99.99"], "no interface of this host has the address"),
     (["remove-address", "hw_hw0"], "no IP address"),
+    (["silence-route", "storage"], "no IP address"),
     (["clear", 77], "there is no fault 77"),
     (["break"], "subcommand"),
 ])

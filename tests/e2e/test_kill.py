@@ -195,3 +195,87 @@ def test_client_in_timewait(host, server):
     server.line("^EVENT RDMA_CM_EVENT_CONNECT_REQUEST 0$", 2)
     server.say("accept")
     other.line("^EVENT RDMA_CM_EVENT_ESTABLISHED 0$")
+
+
+# -- states that last only while a program does not listen, or in which a message came twice
+
+@pytest.mark.parametrize("killed", ["server", "client"])
+def test_in_dreq_rcvd(host, server, killed):
+    client = connected(host, server)
+    client.say("deaf")
+    client.line("^deaf$")
+    server.say("disconnect")
+    host.reaches(client, "DREQ_RCVD")
+    if killed == "server":
+        server.kill()
+        client.say("hear")
+        ends_once(client, "DISCONNECTED")
+    else:
+        client.kill()
+        assert server.line(ENDED)[1] == "DISCONNECTED"
+        server.line("^closed$")
+        assert server.count(ENDED) == 1
+
+
+@pytest.mark.parametrize("killed", ["server", "client"])
+def test_when_the_request_was_answered_by_an_mra(host, server, killed):  # [spec 5.6.2]
+    host.fault("duplicate", "REQ", "--nth", 1)
+    client = host.run("cm_connect", IPV4, PORT)
+    server.line("^EVENT RDMA_CM_EVENT_CONNECT_REQUEST 0$")
+    host.reaches(server, "MRA_REQ_SENT")
+    host.reaches(client, "MRA_REQ_RCVD")
+    if killed == "server":
+        server.kill()
+        ends_once(client, "REJECTED")
+    else:
+        client.kill()
+        server.say("accept")
+        if server.line("^accept: (.*)$|^no connection$")[1] == "ok":
+            server.line(ENDED)
+        assert server.count(ENDED) <= 1
+
+
+@pytest.mark.parametrize("killed", ["server", "client"])
+def test_when_the_response_was_answered_by_an_mra(host, server, killed):  # [spec 5.6.3]
+    host.fault("duplicate", "REP", "--nth", 1)
+    client = host.run("cm_connect", IPV4, PORT, "deaf")
+    server.line("^EVENT RDMA_CM_EVENT_CONNECT_REQUEST 0$")
+    server.say("accept")
+    host.reaches(client, "MRA_REP_SENT")
+    host.reaches(server, "MRA_REP_RCVD")
+    if killed == "server":
+        server.kill()
+        client.say("hear")
+        ends_once(client, "REJECTED", "CONNECT_ERROR", "DISCONNECTED")
+    else:
+        client.kill()
+        assert server.line(ENDED)[1] in ("REJECTED", "DISCONNECTED")
+        server.line("^closed$")
+        assert server.count(ENDED) == 1
+
+
+# -- before there is a connection: nobody has to be told, and nothing is left
+
+@pytest.mark.parametrize("state, fault, call", [
+    ("ADDR_QUERY", "silence-neighbour", "resolve_addr"), ("ROUTE_QUERY", "silence-route", "resolve_route")])
+def test_client_that_resolves(hosts, state, fault, call):
+    listener = hosts[0].run("cm_listen", IPV4, PORT)
+    listener.line("^listening")
+    victim = hosts[1].run("cm_connect", IPV4, PORT, env={"HAWSER_FAULT": f"{fault}={IPV4}"})
+    victim.line(f"^{call}: ok$")
+    victim.send_signal(signal.SIGSTOP)  # before the timeout
+    assert [i["state"] for i in hosts[1].ids()] == [state]
+    victim.kill()
+    hosts[1].run("cm_connect", IPV4, PORT).line("^EVENT RDMA_CM_EVENT_ESTABLISHED 0$")
+    assert listener.count("^EVENT RDMA_CM_EVENT_CONNECT_REQUEST") == 1
+
+
+def test_program_that_looks_up_a_service(host):
+    victim = host.run("cm_multicast", IPV4, env={"HAWSER_FAULT": "silence-service=storage"})
+    victim.line("^ready$")
+    victim.say("lookup 16 - storage")
+    victim.line("^resolve_addrinfo: ok$")
+    victim.send_signal(signal.SIGSTOP)
+    assert [i["state"] for i in host.ids()] == ["ADDRINFO_QUERY"]
+    victim.kill()
+

@@ -98,6 +98,12 @@ def test_events_and_errors(host, program):
     wait_for("the group is left", lambda: members(host) == 0)
 
 
+def test_address_that_has_gone(host, program):
+    host.ip(f"addr del {IPV4}/24 dev hw0")
+    wait_for("the GID has gone", lambda: IPV4 not in str(host.devices()["devices"]))
+    say(program, f"join {GROUP}", "^join: ok$", "^EVENT RDMA_CM_EVENT_MULTICAST_ERROR -22$")
+
+
 def test_events_of_the_program_and_names(program):
     say(program, "user 18 -7 123456789012", "^write_cm_event: ok$", "^EVENT RDMA_CM_EVENT_USER -7$", "^arg 123456789012$")
     say(program, "user 19 0 5", "^EVENT RDMA_CM_EVENT_INTERNAL 0$", "^arg 5$")

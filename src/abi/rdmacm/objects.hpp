@@ -111,7 +111,7 @@ struct CmId {
   const VerbsDevice* device{};
   ibv_sa_path_rec path{};
   std::uint8_t initiator_depth{}, responder_resources{};
-  // The library failed a connection on its own; the events that follow from it are not told [spec 6.4].
+  // The library failed a connection on its own; the events that follow from it are not told [spec 6.4.21].
   bool connect_error{};
   std::optional<ibv_qp_init_attr> request_qp;  // rdma_create_ep on the passive side: for rdma_get_request
   ibv_pd* request_pd{};

@@ -1,7 +1,7 @@
 /* cm_connect ADDRESS PORT [deaf|linger]: resolves, connects and prints every event until the connection has ended; with
  * `deaf` it takes no event any more once it has called rdma_connect (so that it never answers a REP), until the command
- * `hear`; with `linger` it keeps its id after the end, until the command `quit`. Commands: hear, disconnect, quit. Exit
- * status 0 if it was connected. */
+ * `hear`; with `linger` it keeps its id after the end, until the command `quit`. Commands: deaf, hear, disconnect,
+ * quit. Exit status 0 if it was connected. */
 #include "program.h"
 
 static struct rdma_event_channel* channel;
@@ -38,9 +38,19 @@ static enum rdma_cm_event_type on_event(void) {
   return type;
 }
 
+/* Takes no event until it is told to hear; 0 if nobody will tell. */
+static int be_deaf(void) {
+  char command[64];
+  say("deaf");
+  do {
+    if (!read_command(command, sizeof command)) return 0;
+  } while (strcmp(command, "hear") != 0);
+  return 1;
+}
+
 int main(int argc, char** argv) {
   if (argc < 3) return 1;
-  int deaf = argc > 3 && strcmp(argv[3], "deaf") == 0;
+  const int deaf = argc > 3 && strcmp(argv[3], "deaf") == 0;
   const int linger = argc > 3 && strcmp(argv[3], "linger") == 0;
   int connected = 0;
   struct sockaddr_storage address = parse_address(argv[1], argv[2]);
@@ -53,14 +63,11 @@ int main(int argc, char** argv) {
       const enum rdma_cm_event_type type = on_event();
       connected |= type == RDMA_CM_EVENT_ESTABLISHED;
       if (is_last(type) && !linger) break;
-      if (type != RDMA_CM_EVENT_ROUTE_RESOLVED || !deaf) continue;
-      do {
-        if (!read_command(command, sizeof command)) return 3;
-      } while (strcmp(command, "hear") != 0);
-      deaf = 0;
+      if (type == RDMA_CM_EVENT_ROUTE_RESOLVED && deaf && !be_deaf()) return 3;
       continue;
     }
     if (!read_command(command, sizeof command) || strcmp(command, "quit") == 0) break;
+    if (strcmp(command, "deaf") == 0 && !be_deaf()) return 3;
     if (strcmp(command, "disconnect") == 0) said_ok("disconnect", rdma_disconnect(end.id));
   }
   if (end.memory != NULL) {
