@@ -78,6 +78,7 @@ class Host final : public MadSender {
   }
   [[nodiscard]] std::vector<Attribute> sent_kinds() const {
     std::vector<Attribute> kinds;
+    kinds.reserve(sent.size());
     for (const Sent& s : sent) kinds.push_back(attribute_of(s.message));
     return kinds;
   }

@@ -40,9 +40,9 @@ def head(patch):
 
 def origin(mistake):
     """Whose mistake it was: "3/8" is the third of the eight patches [spec 3.3], "#27" a later one [spec 4 #27]."""
-    if patch := re.search(r"\[spec 3\.(\d)", mistake):
+    if patch := re.search(r"\bspec 3\.(\d)", mistake):
         return f"{patch.group(1)}/8"
-    if later := re.search(r"\[spec [^\]]*4 (#\d+)", mistake):
+    if later := re.search(r"\bspec [^\]]*4 (#\d+)", mistake):
         return later.group(1)
     return "-"
 

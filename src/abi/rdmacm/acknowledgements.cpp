@@ -19,8 +19,8 @@ constexpr auto silent_wait = std::chrono::seconds(1);
 
 std::string describe(const CmEvent& event) {
   const char* const name = cma::name(static_cast<cma::EventType>(event.pub.event));
-  const std::string what = fmt::format("event {} ({}) of id {} ({})", name, fmt::ptr(&event.pub), event.owner->handle,
-                                       fmt::ptr(&event.owner->pub));
+  std::string what = fmt::format("event {} ({}) of id {} ({})", name, fmt::ptr(&event.pub), event.owner->handle,
+                                 fmt::ptr(&event.owner->pub));
   if (event.fetched.number == 0) return what;
   return fmt::format("{}, which thread {} fetched by rdma_get_cm_event called at {},", what, event.fetched.thread,
                      site_text(event.fetched.site));
