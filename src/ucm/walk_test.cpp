@@ -28,7 +28,7 @@ Status status_of(const Result<Value>& result) {
 constexpr std::byte tos{0x20};
 // Whether the command needs a device is said here, and all else by 2.8.1.
 constexpr std::array<int, kinds> any{ENOENT, EINVAL, ENOENT, ENXIO, 0, 0};
-constexpr std::array<int, kinds> without_device{ENOENT, EINVAL, ENOENT, ENXIO, EINVAL, 0};
+constexpr std::array<int, kinds> on_needing_device{ENOENT, EINVAL, ENOENT, ENXIO, EINVAL, 0};
 
 // NOLINTBEGIN(bugprone-unused-parameter)
 constexpr Command commands[] = {
@@ -41,28 +41,28 @@ constexpr Command commands[] = {
      [](Manager& u, const FilePtr& f, Handle id, const FilePtr&) { return status_of(u.query_services(*f, id)); }},
     {"query_route", any,
      [](Manager& u, const FilePtr& f, Handle id, const FilePtr&) { return status_of(u.query_route(*f, id)); }},
-    {"resolve_route", without_device,
+    {"resolve_route", on_needing_device,
      [](Manager& u, const FilePtr& f, Handle id, const FilePtr&) { return u.resolve_route(*f, id, {}); }},
-    {"connect", without_device,
+    {"connect", on_needing_device,
      [](Manager& u, const FilePtr& f, Handle id, const FilePtr&) { return u.connect(*f, id, {}); }},
     {"listen", any, [](Manager& u, const FilePtr& f, Handle id, const FilePtr&) { return u.listen(*f, id, 1); }},
-    {"accept", without_device,
+    {"accept", on_needing_device,
      [](Manager& u, const FilePtr& f, Handle id, const FilePtr&) { return u.accept(*f, id, 1, {}); }},
-    {"accept_response", without_device,
+    {"accept_response", on_needing_device,
      [](Manager& u, const FilePtr& f, Handle id, const FilePtr&) { return u.accept_response(*f, id); }},
-    {"reject", without_device,
+    {"reject", on_needing_device,
      [](Manager& u, const FilePtr& f, Handle id, const FilePtr&) { return u.reject(*f, id, 28, {}); }},
-    {"disconnect", without_device,
+    {"disconnect", on_needing_device,
      [](Manager& u, const FilePtr& f, Handle id, const FilePtr&) { return u.disconnect(*f, id); }},
-    {"init_qp_attr", without_device,
+    {"init_qp_attr", on_needing_device,
      [](Manager& u, const FilePtr& f, Handle id, const FilePtr&) {
        return status_of(u.init_qp_attr(*f, id, cm::QpTarget::init));
      }},
-    {"notify", without_device,
+    {"notify", on_needing_device,
      [](Manager& u, const FilePtr& f, Handle id, const FilePtr&) { return u.notify(*f, id, 4); }},
     {"set_option", any,
      [](Manager& u, const FilePtr& f, Handle id, const FilePtr&) { return u.set_option(*f, id, 0, 0, {&tos, 1}); }},
-    {"join_multicast", without_device,
+    {"join_multicast", on_needing_device,
      [](Manager& u, const FilePtr& f, Handle id, const FilePtr&) {
        return status_of(u.join_multicast(*f, id, {}, 1, 0));
      }},
