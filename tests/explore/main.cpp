@@ -46,7 +46,7 @@ struct Arguments {
   bool stop = false;
 };
 
-const char* scenario_under_way = "";
+const char* scenario_under_way = "none";
 
 // What a group of small scenarios has cost; printed once for all of them.
 struct Sum {
@@ -86,14 +86,15 @@ void print_finding(const Scenario& scenario, const rt::explore::Finding& finding
              finding.schedule);
 }
 
-// `partly`: within bounds that nobody expects an exhaustive strategy to come to its end in.
 std::set<std::string_view> probes_reached;
 
+// `partly`: within bounds that nobody expects an exhaustive strategy to come to its end in.
 [[nodiscard]] ExitStatus explore_once(const Scenario& scenario, const Options& options, bool partly = false,
                                       Sum* sum = nullptr) {
   scenario_under_way = scenario.name.c_str();
   const auto start = std::chrono::steady_clock::now();
   const Report report = rt::explore::run(scenario, options);
+  scenario_under_way = "none";
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
   const bool exhaustive = options.strategy == rt::explore::StrategyKind::exhaustive;
   for (Sum* const to : {sum, &total}) {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "host.hpp"
+#include "notes.hpp"
 #include "scenarios.hpp"
 #include "watched.hpp"
 
@@ -89,12 +90,13 @@ void join_while_resolving(Execution& execution) {
   host.view.answer_for_unknown_neighbours(false);
   Watched watched(execution);
   const IpAddress peer = IpAddress::v4(0x0A000002);
-  std::size_t joined = 0, told = 0;
+  std::size_t joined = 0;
+  Note<std::size_t> told;
   cma::Id* const id = host.manager->create_id(
       cma::PortSpace::udp, cma::QpType::ud,
       [&](cma::Id&, const cma::Event& event) {
         return watched.event(event, [&] {
-          if (event.type == EventType::multicast_join) ++told;
+          if (event.type == EventType::multicast_join) told = told + 1;
           return 0;
         });
       },
