@@ -14,12 +14,6 @@ namespace {
 using namespace std::chrono_literals;
 using hawser::CmEventType;
 
-hawser::ChannelEvent expect(hawser::EventChannel& channel, CmEventType type) {
-  auto event = need(channel.get_event(), "waiting for an event");
-  if (event.type != type) give_up("unexpected event", event.text());
-  return event;
-}
-
 // The queue pair of a datagram id, for texts of up to 1000 bytes, one at a time.
 class Mailbox {
  public:

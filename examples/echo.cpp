@@ -13,13 +13,6 @@ namespace {
 using namespace std::chrono_literals;
 using hawser::CmEventType;
 
-// The next event, which must be this one.
-hawser::ChannelEvent expect(hawser::EventChannel& channel, CmEventType type) {
-  auto event = need(channel.get_event(), "waiting for an event");
-  if (event.type != type) give_up("unexpected event", event.text());
-  return event;
-}
-
 // Registered memory and a queue pair for messages of up to 1 KiB, one at a time.
 class Messages {
  public:

@@ -23,6 +23,13 @@ T need(hawser::Result<T> result, std::string_view what) {
   if constexpr (!std::is_void_v<T>) return std::move(*result);
 }
 
+// The next event, which must be this one.
+inline hawser::ChannelEvent expect(hawser::EventChannel& channel, hawser::CmEventType type) {
+  auto event = need(channel.get_event(), "waiting for an event");
+  if (event.type != type) give_up("unexpected event", event.text());
+  return event;
+}
+
 inline hawser::SocketAddress address_of(const std::string& ip, const std::string& port) {
   const auto parsed = hawser::IpAddress::parse(ip);
   if (!parsed) give_up(ip, "not an IP address");

@@ -17,11 +17,6 @@ hawser::Stack open(const std::string& address) {
   return need(hawser::Stack::alone({.address = *ip}), "a Stack on " + address);
 }
 
-void expect(hawser::EventChannel& channel, CmEventType type) {
-  const auto event = need(channel.get_event(), "waiting for an event");
-  if (event.type != type) give_up("unexpected event", event.text());
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {

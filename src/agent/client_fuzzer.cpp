@@ -4,8 +4,6 @@
 #include <sys/un.h>
 
 #include <array>
-#include <cstdio>
-#include <cstdlib>
 #include <future>
 #include <thread>
 
@@ -101,10 +99,7 @@ void follow(FakeAgent& agent) {
 }  // namespace
 
 extern "C" int LLVMFuzzerInitialize(int*, char***) {
-  if (const std::string skip = test::enter_own_netns(); !skip.empty()) {
-    std::puts(skip.c_str());
-    std::exit(77);
-  }
+  test::enter_own_netns_or_skip();
   return 0;
 }
 

@@ -9,6 +9,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <string>
@@ -38,6 +40,14 @@ namespace hawser::agent::test {
   // A new user namespace takes from its creator the right to be looked at through /proc.
   prctl(PR_SET_DUMPABLE, 1);
   return {};
+}
+
+// Of a program that ctest knows to be skipped by its exit status.
+inline void enter_own_netns_or_skip() {
+  if (const std::string skip = enter_own_netns(); !skip.empty()) {
+    std::puts(skip.c_str());
+    std::exit(77);
+  }
 }
 
 // Runs `body` in a forked child inside a new network namespace whose `lo` is up. `body` returns an empty string or what
