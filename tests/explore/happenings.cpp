@@ -43,6 +43,7 @@ void device_removed(Stage& stage) {
 }
 void address_flaps(Stage& stage) {
   stage.cut_off = true;
+  stage.peer_cut_off = true;  // what comes while nobody has the address is lost
   verbs::InterfaceSnapshot bare = stage.interface;
   bare.addresses.clear();
   stage.near.view.set_interfaces({bare});
