@@ -189,6 +189,15 @@ nlmsghdr* ask_dump(void* buffer, std::uint16_t type) {
   return message;
 }
 
+nlmsghdr* ask_link(void* buffer, std::uint32_t interface) {
+  nlmsghdr* message = mnl_nlmsg_put_header(buffer);
+  message->nlmsg_type = RTM_GETLINK;
+  message->nlmsg_flags = NLM_F_REQUEST;
+  auto* header = static_cast<ifinfomsg*>(mnl_nlmsg_put_extra_header(message, sizeof(ifinfomsg)));
+  header->ifi_index = static_cast<int>(interface);
+  return message;
+}
+
 nlmsghdr* ask_route(void* buffer, const IpAddress& destination, const std::optional<IpAddress>& source,
                     std::uint32_t interface) {
   nlmsghdr* message = mnl_nlmsg_put_header(buffer);

@@ -1,6 +1,7 @@
 // rtnetlink messages ↔ our types. Private to addr.
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <span>
 
@@ -9,6 +10,8 @@
 struct nlmsghdr;
 
 namespace hawser::addr {
+
+inline constexpr std::size_t netlink_datagram_bytes = 32768;  // what the kernel fills at most in a dump
 
 // Takes the next message off a datagram; null at its end, or where it is broken. (libmnl's own loop takes a length
 // beyond 2^31 for a negative one, and follows it.)
@@ -41,6 +44,7 @@ struct RouteMessage {
 
 // Questions, written into `buffer`.
 nlmsghdr* ask_dump(void* buffer, std::uint16_t type);
+nlmsghdr* ask_link(void* buffer, std::uint32_t interface);
 nlmsghdr* ask_route(void* buffer, const IpAddress& destination, const std::optional<IpAddress>& source,
                     std::uint32_t interface);
 nlmsghdr* ask_neighbour(void* buffer, std::uint32_t interface, const IpAddress& address);

@@ -20,9 +20,10 @@
 namespace hawser::addr {
 namespace {
 
-constexpr std::size_t answer_bytes = 32768;  // what the kernel fills at most in a dump
 constexpr std::size_t question_bytes = 256;
 constexpr std::uint16_t discard_port = 9;
+constexpr std::uint32_t lo_index = 1;  // in every network namespace
+constexpr int dumps_max = 8;           // until one is whole
 
 // Makes the kernel find out who has the address, as any datagram would.
 void provoke(std::uint32_t interface, const IpAddress& address) {
@@ -62,79 +63,98 @@ void provoke(std::uint32_t interface, const IpAddress& address) {
   close(fd);
 }
 
+bool has_address(const verbs::InterfaceSnapshot& interface, const IpAddress& address) {
+  return std::ranges::find(interface.addresses, address) != interface.addresses.end();
+}
+
 }  // namespace
 
-void NetlinkView::CloseSocket::operator()(mnl_socket* socket) const { mnl_socket_close(socket); }
-
 Result<std::unique_ptr<NetlinkView>> NetlinkView::create() {
-  Socket monitor(mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | SOCK_NONBLOCK));
-  Socket query(mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC));
-  if (!monitor || !query) return fail(errno);
+  auto query = open_netlink_query();
+  if (!query) return fail(query.error());
+  return create(std::move(*query));
+}
+
+Result<std::unique_ptr<NetlinkView>> NetlinkView::create(std::unique_ptr<NetlinkQuery> query) {
+  NetlinkSocket monitor(mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | SOCK_NONBLOCK));
   constexpr unsigned groups = RTMGRP_LINK | RTMGRP_NEIGH | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR;
-  if (mnl_socket_bind(monitor.get(), groups, MNL_SOCKET_AUTOPID) < 0) return fail(errno);
-  if (mnl_socket_bind(query.get(), 0, MNL_SOCKET_AUTOPID) < 0) return fail(errno);
+  if (!monitor || mnl_socket_bind(monitor.get(), groups, MNL_SOCKET_AUTOPID) < 0) return fail(errno);
   return std::unique_ptr<NetlinkView>(new NetlinkView(std::move(monitor), std::move(query)));
 }
 
 NetlinkView::~NetlinkView() = default;
 
-// Sends a question and hands every message of the answer to `handle`.
-template <class Handle>
-Status NetlinkView::ask(nlmsghdr* request, Handle&& handle) {
-  request->nlmsg_seq = ++sequence_;
-  if (mnl_socket_sendto(query_.get(), request, request->nlmsg_len) < 0) return fail(errno);
-  const bool dump = (request->nlmsg_flags & NLM_F_DUMP) != 0;
-  alignas(nlmsghdr) std::array<char, answer_bytes> buffer;
-  for (;;) {
-    const ssize_t size = mnl_socket_recvfrom(query_.get(), buffer.data(), buffer.size());
-    if (size < 0 && errno == EINTR) continue;
-    if (size < 0) return fail(errno);
-    std::span<const char> datagram(buffer.data(), static_cast<std::size_t>(size));
-    while (const nlmsghdr* message = next_message(datagram)) {
-      if (message->nlmsg_seq != sequence_) continue;  // a late answer to a question that was given up
-      if (message->nlmsg_type == NLMSG_DONE) return {};
-      if (message->nlmsg_type == NLMSG_ERROR) {
-        const auto* error = static_cast<const nlmsgerr*>(mnl_nlmsg_get_payload(message));
-        if (error->error != 0) return fail(-error->error);
-        return {};
-      }
-      handle(message);
-      if (!dump) return {};
-    }
-  }
-}
-
-std::vector<NetlinkView::Known> NetlinkView::dump_interfaces() {
+Result<NetlinkView::Dump> NetlinkView::dump_interfaces() {
   alignas(nlmsghdr) std::array<char, question_bytes> question{};
   std::vector<Known> found;
   std::vector<std::uint16_t> types;
-  const Status links = ask(ask_dump(question.data(), RTM_GETLINK), [&](const nlmsghdr* message) {
+  const Status links = query_->ask(ask_dump(question.data(), RTM_GETLINK), [&](const nlmsghdr* message) {
     auto link = parse_link(message);
     if (!link) return;
     found.push_back({std::move(link->snapshot), link->no_arp});
     types.push_back(link->hardware_type);
   });
-  const Status addresses = ask(ask_dump(question.data(), RTM_GETADDR), [&](const nlmsghdr* message) {
+  const Status addresses = query_->ask(ask_dump(question.data(), RTM_GETADDR), [&](const nlmsghdr* message) {
     const auto address = parse_address(message);
     if (!address) return;
     const auto owner =
         std::ranges::find_if(found, [&](const Known& k) { return k.snapshot.index == address->interface; });
     if (owner != found.end()) owner->snapshot.addresses.push_back(address->address);
   });
-  if (!links || !addresses) return known_;  // what we knew is better than nothing
+  Dump dump;
+  for (const Status& status : {links, addresses}) {
+    if (!status && errno_of(status) != EINTR) return fail(status.error());
+    dump.torn = dump.torn || !status;
+  }
   // Tunnels that are only there because their module is loaded are no devices.
-  std::vector<Known> devices;
   for (std::size_t i = 0; i < found.size(); ++i) {
     const bool usual = types[i] == ARPHRD_ETHER || types[i] == ARPHRD_LOOPBACK;
-    if (usual || !found[i].snapshot.addresses.empty()) devices.push_back(std::move(found[i]));
+    if (usual || !found[i].snapshot.addresses.empty()) dump.interfaces.push_back(std::move(found[i]));
   }
-  return devices;
+  return dump;
+}
+
+// Looks at the interfaces until the kernel shows them undisturbed. If it cannot say, what was known is better than
+// nothing.
+void NetlinkView::look() {
+  Result<Dump> dump = dump_interfaces();
+  for (int i = 1; dump && dump->torn && i < dumps_max; ++i) dump = dump_interfaces();
+  known_is_current_ = dump && !dump->torn;
+  if (!dump) return;
+  if (dump->torn) {
+    keep_unseen(dump->interfaces);
+    look_again_later();
+  }
+  known_ = std::move(dump->interfaces);
+}
+
+// Where interfaces come and go all the time, one that is not seen may have been skipped: it stays, with its addresses,
+// until we look again.
+void NetlinkView::keep_unseen(std::vector<Known>& seen) const {
+  for (const Known& known : known_) {
+    const auto same = std::ranges::find_if(seen, [&](const Known& k) {
+      return k.snapshot.index == known.snapshot.index || k.snapshot.name == known.snapshot.name;
+    });
+    if (same == seen.end()) {
+      seen.push_back(known);
+    } else if (same->snapshot.index == known.snapshot.index) {
+      for (const IpAddress& address : known.snapshot.addresses) {
+        if (!has_address(same->snapshot, address)) same->snapshot.addresses.push_back(address);
+      }
+    }
+  }
+}
+
+// The answer to this wakes whoever polls, who takes it for a change.
+void NetlinkView::look_again_later() {
+  alignas(nlmsghdr) std::array<char, question_bytes> question{};
+  const nlmsghdr* request = ask_link(question.data(), lo_index);
+  static_cast<void>(mnl_socket_sendto(monitor_.get(), request, request->nlmsg_len));
 }
 
 std::vector<verbs::InterfaceSnapshot> NetlinkView::interfaces() {
   rt::Lock lock(mutex_);
-  known_ = dump_interfaces();
-  known_is_current_ = true;
+  look();
   std::vector<verbs::InterfaceSnapshot> snapshots;
   snapshots.reserve(known_.size());
   for (const Known& known : known_) snapshots.push_back(known.snapshot);
@@ -144,9 +164,7 @@ std::vector<verbs::InterfaceSnapshot> NetlinkView::interfaces() {
 std::optional<std::uint32_t> NetlinkView::known_owner(const IpAddress& address) const {
   for (const Known& known : known_) {
     const bool loopback = known.snapshot.loopback && address.is_v4() && address.is_loopback();
-    if (loopback || std::ranges::find(known.snapshot.addresses, address) != known.snapshot.addresses.end()) {
-      return known.snapshot.index;
-    }
+    if (loopback || has_address(known.snapshot, address)) return known.snapshot.index;
   }
   return std::nullopt;
 }
@@ -155,15 +173,14 @@ Result<std::uint32_t> NetlinkView::owner(const IpAddress& address) {
   if (known_is_current_) {
     if (const auto index = known_owner(address)) return *index;
   }
-  known_ = dump_interfaces();
-  known_is_current_ = true;
+  look();
   if (const auto index = known_owner(address)) return *index;
   return fail(ENODEV);
 }
 
 // For the rare route without a preferred source.
 Result<IpAddress> NetlinkView::any_address(std::uint32_t interface, bool v4) {
-  known_ = dump_interfaces();
+  look();
   for (const Known& known : known_) {
     if (known.snapshot.index != interface) continue;
     for (const IpAddress& address : known.snapshot.addresses) {
@@ -179,8 +196,8 @@ Result<Route> NetlinkView::route(const IpAddress& destination, const std::option
   rt::Lock lock(mutex_);
   if (source && !owner(*source)) return fail(EADDRNOTAVAIL);
   std::optional<RouteMessage> answer;
-  const Status asked = ask(ask_route(question.data(), destination, source, interface),
-                           [&](const nlmsghdr* message) { answer = parse_route(message); });
+  const Status asked = query_->ask(ask_route(question.data(), destination, source, interface),
+                                   [&](const nlmsghdr* message) { answer = parse_route(message); });
   if (!asked) return fail(asked.error());
   if (!answer || !answer->usable) return fail(EHOSTUNREACH);
   Route route;
@@ -210,8 +227,7 @@ Result<Route> NetlinkView::route(const IpAddress& destination, const std::option
 }
 
 bool NetlinkView::needs_no_neighbour(std::uint32_t interface) {
-  if (!known_is_current_) known_ = dump_interfaces();
-  known_is_current_ = true;
+  if (!known_is_current_) look();
   return std::ranges::any_of(known_, [&](const Known& k) { return k.snapshot.index == interface && k.no_neighbours; });
 }
 
@@ -221,8 +237,8 @@ Result<Mac> NetlinkView::neighbour(std::uint32_t interface, const IpAddress& add
     rt::Lock lock(mutex_);
     if (needs_no_neighbour(interface)) return Mac{};
     std::optional<NeighbourChange> entry;
-    const Status asked = ask(ask_neighbour(question.data(), interface, address),
-                             [&](const nlmsghdr* message) { entry = parse_neighbour(message); });
+    const Status asked = query_->ask(ask_neighbour(question.data(), interface, address),
+                                     [&](const nlmsghdr* message) { entry = parse_neighbour(message); });
     if (asked && entry && entry->mac) return *entry->mac;
     if (!asked && errno_of(asked) == ENODEV) return fail(ENODEV);
   }
@@ -258,7 +274,7 @@ void NetlinkView::set_observer(Observer observer) {
 int NetlinkView::poll_fd() const { return mnl_socket_get_fd(monitor_.get()); }
 
 void NetlinkView::poll() {
-  alignas(nlmsghdr) std::array<char, answer_bytes> buffer;
+  alignas(nlmsghdr) std::array<char, netlink_datagram_bytes> buffer;
   bool changed = false;
   std::vector<NeighbourChange> neighbours;
   for (;;) {

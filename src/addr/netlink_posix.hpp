@@ -5,17 +5,16 @@
 #include <memory>
 #include <vector>
 
+#include "addr/netlink_query_posix.hpp"
 #include "addr/network.hpp"
 #include "runtime/sync.hpp"
-
-struct mnl_socket;
-struct nlmsghdr;
 
 namespace hawser::addr {
 
 class NetlinkView final : public NetworkView {
  public:
   [[nodiscard]] static Result<std::unique_ptr<NetlinkView>> create();
+  [[nodiscard]] static Result<std::unique_ptr<NetlinkView>> create(std::unique_ptr<NetlinkQuery> query);
   ~NetlinkView() override;
 
   [[nodiscard]] std::vector<verbs::InterfaceSnapshot> interfaces() override;
@@ -30,33 +29,34 @@ class NetlinkView final : public NetworkView {
   void poll() override;
 
  private:
-  struct CloseSocket {
-    void operator()(mnl_socket* socket) const;
-  };
-  using Socket = std::unique_ptr<mnl_socket, CloseSocket>;
   // An interface as we remember it.
   struct Known {
     verbs::InterfaceSnapshot snapshot;
     bool no_neighbours{};  // nothing to resolve: loopback, tunnels
   };
 
-  NetlinkView(Socket monitor, Socket query) : monitor_(std::move(monitor)), query_(std::move(query)) {}
+  NetlinkView(NetlinkSocket monitor, std::unique_ptr<NetlinkQuery> query)
+      : monitor_(std::move(monitor)), query_(std::move(query)) {}
 
-  template <class Handle>
-  Status ask(nlmsghdr* request, Handle&& handle) HW_REQUIRES(mutex_);
-  std::vector<Known> dump_interfaces() HW_REQUIRES(mutex_);
+  struct Dump {
+    std::vector<Known> interfaces;
+    bool torn{};  // some may be missing, or some of their addresses
+  };
+  [[nodiscard]] Result<Dump> dump_interfaces() HW_REQUIRES(mutex_);
+  void look() HW_REQUIRES(mutex_);
+  void keep_unseen(std::vector<Known>& seen) const HW_REQUIRES(mutex_);
+  void look_again_later();
   // The interface that has the address; asks the kernel if we know none.
   Result<std::uint32_t> owner(const IpAddress& address) HW_REQUIRES(mutex_);
   std::optional<std::uint32_t> known_owner(const IpAddress& address) const HW_REQUIRES(mutex_);
   Result<IpAddress> any_address(std::uint32_t interface, bool v4) HW_REQUIRES(mutex_);
   [[nodiscard]] bool needs_no_neighbour(std::uint32_t interface) HW_REQUIRES(mutex_);
 
-  const Socket monitor_;
+  const NetlinkSocket monitor_;
   mutable rt::Mutex mutex_{rt::LockRank::addr};  // one question at a time
-  const Socket query_;
+  const std::unique_ptr<NetlinkQuery> query_;
   std::vector<Known> known_ HW_GUARDED_BY(mutex_);
   bool known_is_current_ HW_GUARDED_BY(mutex_) = false;
-  std::uint32_t sequence_ HW_GUARDED_BY(mutex_) = 0;
   Observer observer_ HW_GUARDED_BY(mutex_);
 };
 

@@ -20,6 +20,8 @@
 #include <gtest/gtest.h>
 #include <libmnl/libmnl.h>
 
+#include "addr/netlink_message_posix.hpp"
+
 namespace hawser::addr {
 namespace {
 
@@ -49,6 +51,12 @@ class Kernel {
     mnl_attr_nest_end(message, other);
     mnl_attr_nest_end(message, data);
     mnl_attr_nest_end(message, info);
+    return finish(message);
+  }
+  int remove(const char* name) {
+    nlmsghdr* message = start(RTM_DELLINK, 0);
+    extra<ifinfomsg>(message);
+    mnl_attr_put_strz(message, IFLA_IFNAME, name);
     return finish(message);
   }
   int address(std::uint16_t type, std::uint32_t interface, const IpAddress& ip, unsigned char prefix) {
@@ -123,6 +131,27 @@ bool enter_new_namespace() {
          write_file("/proc/self/gid_map", "0 " + std::to_string(gid) + " 1");
 }
 
+// What the kernel does to a dump of many interfaces while others come and go: it skips one, and says so.
+class TornDumps final : public NetlinkQuery {
+ public:
+  explicit TornDumps(std::unique_ptr<NetlinkQuery> kernel) : kernel_(std::move(kernel)) {}
+
+  std::string skipped;
+  int left = 0;
+
+  Status ask(nlmsghdr* question, const Handle& handle) override {
+    if (question->nlmsg_type != RTM_GETLINK || left == 0) return kernel_->ask(question, handle);
+    --left;
+    const Status asked = kernel_->ask(question, [&](const nlmsghdr* message) {
+      if (const auto link = parse_link(message); link && link->snapshot.name != skipped) handle(message);
+    });
+    return asked ? Status(fail(EINTR)) : asked;
+  }
+
+ private:
+  std::unique_ptr<NetlinkQuery> kernel_;
+};
+
 IpAddress ip(const char* text) { return *IpAddress::parse(text); }
 
 class NetlinkTest : public testing::Test {
@@ -133,7 +162,11 @@ class NetlinkTest : public testing::Test {
     kernel_.emplace();
     ASSERT_EQ(kernel_->up(1), 0);
     if (const int error = kernel_->add_veth("v0", "v1"); error != 0) GTEST_SKIP() << "no veth: " << strerror(error);
-    auto view = NetlinkView::create();
+    auto query = open_netlink_query();
+    ASSERT_TRUE(query);
+    auto torn = std::make_unique<TornDumps>(std::move(*query));
+    torn_ = torn.get();
+    auto view = NetlinkView::create(std::move(torn));
     ASSERT_TRUE(view);
     view_ = std::move(*view);
     v0_ = index_of("v0");
@@ -171,6 +204,7 @@ class NetlinkTest : public testing::Test {
   int home_ = -1;
   std::optional<Kernel> kernel_;
   std::unique_ptr<NetlinkView> view_;
+  TornDumps* torn_ = nullptr;
   std::uint32_t v0_ = 0;
 };
 
@@ -255,6 +289,57 @@ TEST_F(NetlinkTest, AddressesThatComeAndGoAreToldOf) {
   view_->poll();
   EXPECT_EQ(told, 2);
   EXPECT_EQ(errno_of(view_->route(ip("10.9.0.7"), ip("10.9.0.2"), 0)), EADDRNOTAVAIL) << "nothing stale is believed";
+}
+
+TEST_F(NetlinkTest, ADumpThatWasDisturbedSaysSo) {
+  for (int i = 0; i < 100; ++i) {  // more than the kernel sends before anybody has read
+    const std::string number = std::to_string(i);
+    ASSERT_EQ(kernel_->add_veth(("a" + number).c_str(), ("b" + number).c_str()), 0);
+  }
+  const auto query = open_netlink_query();
+  ASSERT_TRUE(query);
+  alignas(nlmsghdr) std::array<char, 256> question{};
+  int links = 0;
+  EXPECT_TRUE((*query)->ask(ask_dump(question.data(), RTM_GETLINK), [&](const nlmsghdr*) { ++links; }));
+  EXPECT_GE(links, 200);
+  links = 0;
+  const Status disturbed = (*query)->ask(ask_dump(question.data(), RTM_GETLINK), [&](const nlmsghdr*) {
+    if (links++ == 0) {
+      EXPECT_EQ(kernel_->remove("a0"), 0);
+    }
+  });
+  EXPECT_EQ(errno_of(disturbed), EINTR);
+  EXPECT_GE(links, 190) << "read to its end: the next answer is the next question's";
+  EXPECT_TRUE((*query)->ask(ask_dump(question.data(), RTM_GETLINK), [](const nlmsghdr*) {}));
+}
+
+TEST_F(NetlinkTest, ADisturbedDumpIsRepeated) {
+  torn_->skipped = "v0";
+  torn_->left = 2;
+  EXPECT_TRUE(find("v0"));
+  EXPECT_EQ(torn_->left, 0);
+  EXPECT_TRUE(find("v0"));
+}
+
+TEST_F(NetlinkTest, AnInterfaceThatDisturbedDumpsSkipStaysUntilOneIsWhole) {
+  ASSERT_TRUE(find("v0"));
+  view_->poll();
+  ASSERT_FALSE(readable());
+  torn_->skipped = "v0";
+  torn_->left = 1000;
+  const auto kept = find("v0");
+  ASSERT_TRUE(kept);
+  EXPECT_NE(std::ranges::find(kept->addresses, ip("10.9.0.1")), kept->addresses.end());
+  EXPECT_GT(torn_->left, 900) << "not for ever";
+  EXPECT_TRUE(readable()) << "somebody looks again";
+  int told = 0;
+  view_->set_observer({.interfaces_changed = [&] { ++told; }, .neighbour_changed = nullptr});
+  view_->poll();
+  EXPECT_EQ(told, 1);
+  ASSERT_EQ(kernel_->remove("v0"), 0);
+  EXPECT_TRUE(find("v0")) << "nobody can know";
+  torn_->left = 0;
+  EXPECT_FALSE(find("v0"));
 }
 
 TEST_F(NetlinkTest, KnowsTheNamespacesSettings) {
