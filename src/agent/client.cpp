@@ -75,11 +75,12 @@ class AgentPorts final : public cma::PortArbiter {
     (void)ask(MessageType::unlisten, handle);
   }
 
-  Status set_reuse(cma::PortHandle handle, bool reuse) override {
-    auto answer = session_.request(MessageType::set_reuse,
-                                   [&](MessageWriter& m) { m.put(handle).put(static_cast<std::uint8_t>(reuse)); });
+  Status set_option(cma::PortHandle handle, cma::PortOption option, bool value) override {
+    auto answer = session_.request(MessageType::set_option, [&](MessageWriter& m) {
+      m.put(handle).put(static_cast<std::uint8_t>(option)).put(static_cast<std::uint8_t>(value));
+    });
     if (!answer) return fail(answer.error());
-    session_.change(handle, [reuse](Session::Binding& binding) { binding.request.reuse = reuse; });
+    session_.change(handle, [=](Session::Binding& binding) { binding.request.set(option, value); });
     return {};
   }
 

@@ -213,6 +213,37 @@ TEST(Client, ArbitratesPortsBetweenProcesses) {  // [spec 1.1.3, 1.8.4]
   });
 }
 
+TEST(Client, OptionsOfABoundPortCountForOthersAndForTheNextAgent) {  // [spec 1.8.4]
+  HW_RUN_IN_NETNS([]() -> std::string {
+    auto six = Client::connect({});
+    auto four = Client::connect({});
+    HW_EXPECT(six && four);
+    auto both_families = tcp_port(7471);
+    both_families.source = {Family::inet6, IpAddress::any_v6(), 7471, 0, 0};
+    const auto at_six = (*six)->ports().bind(both_families);
+    HW_EXPECT(at_six);
+    HW_EXPECT(errno_of((*four)->ports().bind(tcp_port(7471))) == EADDRNOTAVAIL);
+    HW_EXPECT((*six)->ports().set_option(at_six->handle, cma::PortOption::v6_only, true));
+    const auto granted = (*four)->ports().bind(tcp_port(7471));
+    HW_EXPECT(granted);
+    (*four)->ports().release(granted->handle);
+    const auto before = query_host();
+    HW_EXPECT(before);
+    kill(before->agent_pid, SIGKILL);
+    for (Client* client : {six->get(), four->get()}) {
+      HW_EXPECT(readable(client->poll_fd()));
+      client->poll();
+    }
+    const auto at_four = (*four)->ports().bind(tcp_port(7471));
+    HW_EXPECT(at_four);
+    HW_EXPECT((*six)->ports().listen(at_six->handle) && (*four)->ports().listen(at_four->handle));
+    HW_EXPECT(errno_of((*six)->ports().set_option(at_six->handle, cma::PortOption::v6_only, false)) == EINVAL);
+    send_request(**six, 7471, CommId(1));
+    HW_EXPECT(takes_relayed_request(**four));
+    return {};
+  });
+}
+
 TEST(Client, ShowsWhatItCountedWithoutBeingAsked) {
   HW_RUN_IN_NETNS([]() -> std::string {
     auto client = Client::connect({});

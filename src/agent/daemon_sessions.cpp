@@ -93,7 +93,7 @@ void Daemon::on_message(Session& session, std::span<std::byte> message, std::vec
     case MessageType::bind: return on_bind(session, *reader);
     case MessageType::listen:
     case MessageType::unlisten:
-    case MessageType::set_reuse:
+    case MessageType::set_option:
     case MessageType::release:
     case MessageType::release_quietly: return on_port_message(session, *reader);
     default:  // goodbye, or nothing that a client says
@@ -200,13 +200,18 @@ void Daemon::on_bind(Session& session, MessageReader& reader) {
 void Daemon::on_port_message(Session& session, MessageReader& reader) {
   const MessageType type = reader.type();
   const auto handle = reader.get<std::uint64_t>();
-  const bool reuse = type == MessageType::set_reuse && reader.get<std::uint8_t>() != 0;
+  auto option = cma::PortOption::reuse;
+  bool value = false;
+  if (type == MessageType::set_option) {
+    option = reader.port_option();
+    value = reader.get<std::uint8_t>() != 0;
+  }
   if (!reader.complete()) return end_session(session.id);
   Status status;
   switch (type) {
     case MessageType::listen: status = ports_.listen(session.slot, handle); break;
     case MessageType::unlisten: status = ports_.unlisten(session.slot, handle); break;
-    case MessageType::set_reuse: status = ports_.set_reuse(session.slot, handle, reuse); break;
+    case MessageType::set_option: status = ports_.set_option(session.slot, handle, option, value); break;
     default: status = ports_.release(session.slot, handle); break;
   }
   if (type == MessageType::release_quietly) return;

@@ -46,13 +46,14 @@ Status PortRegistry::restore(std::uint32_t slot, std::uint64_t handle, const cma
     Binding& other = bindings_.at(at->second);
     if (other.arbiter_handle == 0 || other.listening) continue;
     neighbours.push_back(&other);
-    (void)arbiter_.set_reuse(other.arbiter_handle, true);
+    (void)arbiter_.set_option(other.arbiter_handle, cma::PortOption::reuse, true);
   }
   const auto granted = arbiter_.bind(lenient);
-  for (Binding* other : neighbours) (void)arbiter_.set_reuse(other->arbiter_handle, other->request.reuse);
+  for (Binding* other : neighbours)
+    (void)arbiter_.set_option(other->arbiter_handle, cma::PortOption::reuse, other->request.reuse);
   Binding binding{granted ? granted->handle : 0, request, false};
   if (binding.arbiter_handle != 0) {
-    (void)arbiter_.set_reuse(binding.arbiter_handle, request.reuse);
+    (void)arbiter_.set_option(binding.arbiter_handle, cma::PortOption::reuse, request.reuse);
     if (listening) (void)arbiter_.listen(binding.arbiter_handle);
   }
   const Name name{slot, handle};
@@ -101,13 +102,13 @@ Status PortRegistry::unlisten(std::uint32_t slot, std::uint64_t handle) {
   return {};
 }
 
-Status PortRegistry::set_reuse(std::uint32_t slot, std::uint64_t handle, bool reuse) {
+Status PortRegistry::set_option(std::uint32_t slot, std::uint64_t handle, cma::PortOption option, bool value) {
   Binding* binding = find(slot, handle);
-  if (binding == nullptr) return fail(EINVAL);
+  if (binding == nullptr || binding->listening) return fail(EINVAL);
   if (binding->arbiter_handle != 0) {
-    if (auto status = arbiter_.set_reuse(binding->arbiter_handle, reuse); !status) return status;
+    if (auto status = arbiter_.set_option(binding->arbiter_handle, option, value); !status) return status;
   }
-  binding->request.reuse = reuse;
+  binding->request.set(option, value);
   return {};
 }
 

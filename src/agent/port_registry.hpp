@@ -24,7 +24,7 @@ class PortRegistry {
   Status restore(std::uint32_t slot, std::uint64_t handle, const cma::PortRequest& request, bool listening);
   Status listen(std::uint32_t slot, std::uint64_t handle);
   Status unlisten(std::uint32_t slot, std::uint64_t handle);
-  Status set_reuse(std::uint32_t slot, std::uint64_t handle, bool reuse);
+  Status set_option(std::uint32_t slot, std::uint64_t handle, cma::PortOption option, bool value);
   Status release(std::uint32_t slot, std::uint64_t handle);
   void release_all(std::uint32_t slot);
 

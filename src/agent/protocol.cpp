@@ -101,6 +101,12 @@ SocketAddress MessageReader::socket_address() {
   return value;
 }
 
+cma::PortOption MessageReader::port_option() {
+  const auto option = static_cast<cma::PortOption>(get<std::uint8_t>());
+  if (option != cma::PortOption::reuse && option != cma::PortOption::v6_only) good_ = false;
+  return option;
+}
+
 cma::PortRequest MessageReader::port_request() {
   cma::PortRequest value;
   const auto space = static_cast<cma::PortSpace>(get<std::uint16_t>());

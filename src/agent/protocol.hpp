@@ -19,7 +19,7 @@
 
 namespace hawser::agent {
 
-inline constexpr std::uint16_t protocol_version = 5;
+inline constexpr std::uint16_t protocol_version = 6;
 inline constexpr std::size_t message_bytes_max = 8192;  // the largest datagram and its addresses fit
 inline constexpr std::size_t message_descriptors_max = 32;
 inline constexpr std::size_t program_bytes_max = 64;
@@ -34,7 +34,7 @@ enum class MessageType : std::uint16_t {
   bind = 5,              // handle, PortRequest → port
   listen = 6,            // handle
   unlisten = 7,          // handle
-  set_reuse = 8,         // handle, reuse
+  set_option = 8,        // handle, PortOption, value
   release = 9,           // handle
   release_quietly = 10,  // handle; no reply
   goodbye = 11,          // no reply
@@ -109,6 +109,7 @@ class MessageReader {
   [[nodiscard]] std::string long_text();
   [[nodiscard]] IpAddress address();
   [[nodiscard]] SocketAddress socket_address();
+  [[nodiscard]] cma::PortOption port_option();
   [[nodiscard]] cma::PortRequest port_request();
   [[nodiscard]] cm::LedgerRecord record();
   [[nodiscard]] fabric::InDatagram datagram();  // its payload points into the message

@@ -147,6 +147,21 @@ TEST_F(BindTest, AfOnlyDecidesWhoAnswersForIpv4) {  // [spec 1.9.4]
   EXPECT_EQ(four.types(), Types{connect_request});
 }
 
+TEST_F(BindTest, AfOnlyCountsWhenItIsSetAfterTheBind) {  // [spec 1.4.35, 1.8.4]
+  TestId six(b_), four(b_), client(a_);
+  ASSERT_EQ(errno_of(six->bind_addr(address("::", 7471))), 0);
+  EXPECT_EQ(errno_of(four->bind_addr(address("0.0.0.0", 7471))), EADDRNOTAVAIL);
+  EXPECT_EQ(errno_of(six->set_af_only(true)), 0);
+  ASSERT_EQ(errno_of(four->bind_addr(address("0.0.0.0", 7471))), 0);
+  EXPECT_EQ(errno_of(six->listen(1)), 0);
+  EXPECT_EQ(errno_of(four->listen(1)), 0);
+  resolve(client, address("10.0.0.2", 7471));
+  ASSERT_EQ(errno_of(client->connect(with_qp(0x100))), 0);
+  world_.run();
+  EXPECT_TRUE(six.seen.empty());
+  EXPECT_EQ(four.types(), Types{connect_request});
+}
+
 TEST_F(BindTest, OptionsThatNeedAQpType) {  // [spec 1.4.37, 1.4.38]
   TestId rc(a_), ud(a_, PortSpace::udp, QpType::ud);
   EXPECT_EQ(errno_of(rc->set_ack_timeout(14)), 0);

@@ -242,6 +242,7 @@ class Id : public DeviceHook {
   // `old`: what the first claimer found.
   static void destroy(Id* id, std::optional<State> old);
   void release_port();
+  Status set_port_option(PortOption option, bool value);
   void leave_all_groups();
   void end_membership(std::unique_ptr<Membership> membership);
 

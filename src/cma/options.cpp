@@ -13,17 +13,20 @@ Status Id::set_reuse_address(bool reuse) {
   if (now == State::listen || (now != State::idle && !reuse)) {
     return refusal(EINVAL, Entry::set_option, Rule::not_listening);
   }
+  if (Status changed = set_port_option(PortOption::reuse, reuse); !changed) return changed;
+  rt::Lock lock(data_mutex_);
+  options_.reuse_address = reuse;
+  return {};
+}
+
+// Others are held against what the arbiter knows of a bound port [spec 1.8.4].
+Status Id::set_port_option(PortOption option, bool value) {
   PortHandle port = 0;
   {
     rt::Lock lock(data_mutex_);
     port = port_;
   }
-  if (port != 0) {
-    if (Status changed = core_.services.ports.set_reuse(port, reuse); !changed) return changed;
-  }
-  rt::Lock lock(data_mutex_);
-  options_.reuse_address = reuse;
-  return {};
+  return port == 0 ? Status() : core_.services.ports.set_option(port, option, value);
 }
 
 // [spec 1.4.35]
@@ -33,6 +36,7 @@ Status Id::set_af_only(bool only) {
   if (now != State::idle && now != State::addr_bound) {
     return refusal(EINVAL, Entry::set_option, Rule::idle_or_bound);
   }
+  if (Status changed = set_port_option(PortOption::v6_only, only); !changed) return changed;
   rt::Lock lock(data_mutex_);
   options_.v6_only = only;
   return {};

@@ -10,6 +10,9 @@
 
 namespace hawser::cma {
 
+// What a binding may be told after it was granted; the numbers are the agent protocol's.
+enum class PortOption : std::uint8_t { reuse = 0, v6_only = 1 };
+
 struct PortRequest {
   PortSpace space{PortSpace::tcp};
   SocketAddress source;       // port 0: any of the local port range
@@ -17,6 +20,8 @@ struct PortRequest {
   bool reuse{};               // REUSEADDR
   bool v6_only{};             // AFONLY
   bool may_bind_privileged{};
+
+  void set(PortOption option, bool value) { (option == PortOption::reuse ? reuse : v6_only) = value; }
 };
 
 // Names one binding in the arbiter; 0 is none.
@@ -38,8 +43,8 @@ class PortArbiter {
   virtual Status listen(PortHandle handle) = 0;
   // No more requests are directed here (unwind of listen).
   virtual void unlisten(PortHandle handle) = 0;
-  // The reuse flag of a binding that does not listen [spec 1.1.3].
-  virtual Status set_reuse(PortHandle handle, bool reuse) = 0;
+  // An option of a binding that does not listen: those who bind later are held against it [spec 1.1.3, 1.8.4].
+  virtual Status set_option(PortHandle handle, PortOption option, bool value) = 0;
   virtual void release(PortHandle handle) = 0;
 };
 

@@ -116,11 +116,11 @@ void PortTable::unlisten(PortHandle handle) {
   if (Owner* owner = find(handle)) owner->listening = false;
 }
 
-Status PortTable::set_reuse(PortHandle handle, bool reuse) {
+Status PortTable::set_option(PortHandle handle, PortOption option, bool value) {
   rt::Lock lock(mutex_);
   Owner* owner = find(handle);
   if (owner == nullptr || owner->listening) return fail(EINVAL);
-  owner->reuse = reuse;
+  (option == PortOption::reuse ? owner->reuse : owner->v6_only) = value;
   return {};
 }
 

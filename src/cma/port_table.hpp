@@ -22,7 +22,7 @@ class PortTable final : public PortArbiter {
   Result<PortBinding> bind(const PortRequest& request) override;
   Status listen(PortHandle handle) override;
   void unlisten(PortHandle handle) override;
-  Status set_reuse(PortHandle handle, bool reuse) override;
+  Status set_option(PortHandle handle, PortOption option, bool value) override;
   void release(PortHandle handle) override;
 
   // What the agent and tests ask.

@@ -49,6 +49,20 @@ TEST_F(PortTableTest, FamiliesAreApartWhenBothAreExclusive) {  // [spec 1.8.4]
   EXPECT_TRUE(bind(address("::", 7471), false, true));
 }
 
+TEST_F(PortTableTest, AnOwnerCountsAsItsOptionsAreNow) {  // [spec 1.8.4]
+  const auto six = bind(address("::", 7471));
+  ASSERT_TRUE(six);
+  EXPECT_EQ(errno_of(bind(address("0.0.0.0", 7471))), EADDRNOTAVAIL);
+  ASSERT_TRUE(table_.set_option(six->handle, PortOption::v6_only, true));
+  const auto four = bind(address("0.0.0.0", 7471));
+  ASSERT_TRUE(four);
+  table_.release(four->handle);
+  ASSERT_TRUE(table_.set_option(six->handle, PortOption::v6_only, false));
+  EXPECT_EQ(errno_of(bind(address("0.0.0.0", 7471))), EADDRNOTAVAIL);
+  ASSERT_TRUE(table_.listen(six->handle));
+  EXPECT_EQ(errno_of(table_.set_option(six->handle, PortOption::v6_only, true)), EINVAL);
+}
+
 TEST_F(PortTableTest, ReuseOnBothSidesShares) {  // [spec 1.8.4]
   ASSERT_TRUE(bind(address("10.0.0.1", 7471), true));
   EXPECT_TRUE(bind(address("10.0.0.1", 7471), true));
@@ -71,7 +85,7 @@ TEST_F(PortTableTest, ListenerIsAloneAndLosesReuse) {  // [spec 1.8.8, 3.3 I4]
   EXPECT_TRUE(table_.listen(c->handle));
   EXPECT_TRUE(table_.listens(c->handle));
   EXPECT_EQ(errno_of(bind(address("10.0.0.1", 7472), true)), EADDRNOTAVAIL) << "LISTEN implies no reuse [spec 3.3 I4]";
-  EXPECT_EQ(errno_of(table_.set_reuse(c->handle, true)), EINVAL) << "[spec 3.3 B]";
+  EXPECT_EQ(errno_of(table_.set_option(c->handle, PortOption::reuse, true)), EINVAL) << "[spec 3.3 B]";
   table_.unlisten(c->handle);
   EXPECT_FALSE(table_.listens(c->handle));
 }
@@ -137,7 +151,7 @@ TEST_F(PortTableTest, EmptyRangeAndUnknownHandles) {
   range_ = {1, 0};
   EXPECT_EQ(errno_of(bind(address("0.0.0.0"))), EADDRNOTAVAIL);
   EXPECT_EQ(errno_of(table_.listen(99)), EINVAL);
-  EXPECT_EQ(errno_of(table_.set_reuse(99, true)), EINVAL);
+  EXPECT_EQ(errno_of(table_.set_option(99, PortOption::reuse, true)), EINVAL);
   table_.unlisten(99);
   table_.release(99);
   EXPECT_EQ(table_.size(), 0U);

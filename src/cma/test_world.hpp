@@ -74,7 +74,9 @@ struct TestPorts final : PortArbiter {
   Result<PortBinding> bind(const PortRequest& request) override { return table.bind(request); }
   Status listen(PortHandle handle) override { return refuse != 0 ? fail(refuse) : table.listen(handle); }
   void unlisten(PortHandle handle) override { table.unlisten(handle); }
-  Status set_reuse(PortHandle handle, bool reuse) override { return table.set_reuse(handle, reuse); }
+  Status set_option(PortHandle handle, PortOption option, bool value) override {
+    return table.set_option(handle, option, value);
+  }
   void release(PortHandle handle) override { table.release(handle); }
   [[nodiscard]] std::size_t size() const { return table.size(); }
   PortTable table;
