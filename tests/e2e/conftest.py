@@ -1,5 +1,3 @@
-import os
-
 import pytest
 
 import harness
@@ -30,15 +28,10 @@ def tree():
         yield tree
 
 
-def need_namespaces():
-    if os.geteuid() != 0 and not harness.may_unshare():
-        pytest.skip("needs root, or a user who may make network namespaces (unshare -Urn)")
-
-
 @pytest.fixture
 def host(request, tree):
     """A host of the test's own. Its programs run unprivileged, or as `every_user` says. Afterwards nothing may be left."""
-    need_namespaces()
+    harness.need_namespaces()
     host = harness.Host(tree, getattr(request, "param", harness.USERS[-1]))
     host.wire()
     yield host
@@ -48,7 +41,7 @@ def host(request, tree):
 @pytest.fixture
 def hosts(request, tree):
     """Two hosts and a cable between them: hw0 of each."""
-    need_namespaces()
+    harness.need_namespaces()
     user = getattr(request, "param", harness.USERS[-1])
     first = harness.Host(tree, user)
     second = harness.Host(tree, user, beside=first)

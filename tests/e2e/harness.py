@@ -19,6 +19,8 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+
 LIVENESS_S = 60
 ROCE_PORT = 4791
 NOBODY = 65534
@@ -40,8 +42,9 @@ def wait_for(what, look, liveness_s=LIVENESS_S):
         time.sleep(0.01)  # between two looks
 
 
-def may_unshare():
-    return subprocess.run(["unshare", "-Urn", "true"], capture_output=True).returncode == 0
+def need_namespaces():
+    if os.geteuid() != 0 and subprocess.run(["unshare", "-Urn", "true"], capture_output=True).returncode != 0:
+        pytest.skip("needs root, or a user who may make network namespaces (unshare -Urn)")
 
 
 # The users whose programs the tests run: as root, root and an unprivileged one; otherwise whoever we are.
@@ -62,11 +65,14 @@ class Process:
 
     def _read(self):
         for line in self._popen.stdout:
-            with self._news:
-                self._lines.append(line.rstrip("\n"))
-                self._news.notify_all()
+            self._take(line.rstrip("\n"))
         with self._news:
             self._ended = True
+            self._news.notify_all()
+
+    def _take(self, line):
+        with self._news:
+            self._lines.append(line)
             self._news.notify_all()
 
     @property
@@ -216,6 +222,13 @@ class Host:
         host.ip("link set hw1 name hw0")
         self.address(IPV4, IPV6, LINK_LOCAL)
         host.address(PEER_IPV4, PEER_IPV6, PEER_LINK_LOCAL)
+
+    def plug_into(self, switch):
+        """hw0, by a cable into the bridge br0 of `switch`. Its MAC address is the same each time, as a host's is."""
+        self.ip("link add hw0 address 52:54:00:48:00:01 type veth peer name cable")
+        self.give("cable", switch)
+        switch.ip("link set cable master br0 up")
+        self.address(IPV4, IPV6, LINK_LOCAL)
 
     def address(self, ipv4, ipv6, link_local=None):
         """Gives hw0 its addresses, usable at once (no duplicate detection), and sets it up."""
@@ -376,6 +389,17 @@ class Capture:
     def tshark(self, *arguments):
         return subprocess.run(["tshark", "-r", self.path, "--disable-protocol", "rpcordma", *arguments], check=True,
                               capture_output=True, text=True).stdout.splitlines()
+
+
+def gids(host):
+    """{GID: (device, index)} out of ibv_devinfo -v."""
+    found, device = {}, None
+    for line in host.run("ibv_devinfo", "-v").succeeds().splitlines():
+        if match := re.match(r"hca_id:\s*(\S+)", line):
+            device = match[1]
+        elif match := re.match(r"\s*GID\[\s*(\d+)\]:\s*([0-9a-f:.]+)", line):
+            found[match[2]] = (device, int(match[1]))
+    return found
 
 
 def run_pair(host, server_argv, client_argv, port, server_ends=True, clients=1, peer=None):

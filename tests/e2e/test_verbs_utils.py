@@ -3,20 +3,9 @@ import re
 
 import pytest
 
-from harness import IPV4, IPV6
+from harness import IPV4, IPV6, gids
 
 pytestmark = pytest.mark.every_user
-
-
-def gids(host):
-    """{GID: (device, index)} out of ibv_devinfo -v."""
-    found, device = {}, None
-    for line in host.run("ibv_devinfo", "-v").succeeds().splitlines():
-        if match := re.match(r"hca_id:\s*(\S+)", line):
-            device = match[1]
-        elif match := re.match(r"\s*GID\[\s*(\d+)\]:\s*([0-9a-f:.]+)", line):
-            found[match[2]] = (device, int(match[1]))
-    return found
 
 
 def test_ibv_devices_lists_a_device_per_interface(host):

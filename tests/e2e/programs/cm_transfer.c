@@ -59,7 +59,8 @@ static int completion(struct ibv_cq* queue, struct ibv_wc* wc) {
 static unsigned char* send_buffer(struct endpoint* end) { return end->memory + (size_t)depth * message_bytes; }
 
 static void connect_one(struct connection* c, struct sockaddr_storage* address) {
-  struct rdma_conn_param param = {.retry_count = 7, .rnr_retry_count = 7};
+  /* Not 7: to rdma_rxe that is for ever, and it would send to a peer that was killed without an end. */
+  struct rdma_conn_param param = {.retry_count = 6, .rnr_retry_count = 7};
   struct rdma_cm_id* id;
   MUST(rdma_create_id(channel, &id, NULL, RDMA_PS_TCP) == 0);
   MUST(rdma_resolve_addr(id, NULL, (struct sockaddr*)address, 5000) == 0);
