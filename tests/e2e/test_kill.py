@@ -146,7 +146,7 @@ def test_client_in_req_sent_to_a_stopped_server(host, server):
     server.send_signal(signal.SIGCONT)
     server.line("^EVENT RDMA_CM_EVENT_CONNECT_REQUEST 0$")  # it was in the server's socket, and so is its end
     server.say("accept")
-    if server.line("^accept: (.*)$")[1] == "ok":
+    if server.line("^accept: (.*)$|^no connection$")[1] == "ok":
         server.line(ENDED)
 
 
@@ -266,7 +266,8 @@ def test_client_that_resolves(hosts, state, fault, call):
     victim.send_signal(signal.SIGSTOP)  # before the timeout
     assert [i["state"] for i in hosts[1].ids()] == [state]
     victim.kill()
-    hosts[1].run("cm_connect", IPV4, PORT).line("^EVENT RDMA_CM_EVENT_ESTABLISHED 0$")
+    hosts[1].run("cm_connect", IPV4, PORT)
+    listener.line("^EVENT RDMA_CM_EVENT_ESTABLISHED 0$")
     assert listener.count("^EVENT RDMA_CM_EVENT_CONNECT_REQUEST") == 1
 
 

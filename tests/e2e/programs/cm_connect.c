@@ -70,11 +70,7 @@ int main(int argc, char** argv) {
     if (strcmp(command, "deaf") == 0 && !be_deaf()) return 3;
     if (strcmp(command, "disconnect") == 0) said_ok("disconnect", rdma_disconnect(end.id));
   }
-  if (end.memory != NULL) {
-    close_endpoint(&end);
-  } else {
-    MUST(rdma_destroy_id(end.id) == 0);
-  }
+  close_endpoint(&end);
   rdma_destroy_event_channel(channel);
   return connected ? 0 : 1;
 }

@@ -18,9 +18,7 @@ static void on_event(struct rdma_cm_event* event, struct endpoint** newest, int 
   switch (type) {
     case RDMA_CM_EVENT_CONNECT_REQUEST:
       MUST((*newest = calloc(1, sizeof **newest)) != NULL);
-      open_endpoint(*newest, id);
-      say("opened");
-      if (!hold) accept_newest(*newest);
+      if (said_ok("create_qp", try_open_endpoint(*newest, id)) && !hold) accept_newest(*newest);
       break;
     case RDMA_CM_EVENT_DISCONNECTED:
       rdma_disconnect(id);

@@ -84,22 +84,29 @@ static inline void post_receive(struct endpoint* end, unsigned slot) {
                       end->mr) == 0);
 }
 
-static inline void open_endpoint(struct endpoint* end, struct rdma_cm_id* id) {
+/* Returns what rdma_create_qp does: an id whose peer has gone meanwhile gets no queue pair any more. */
+static inline int try_open_endpoint(struct endpoint* end, struct rdma_cm_id* id) {
   struct ibv_qp_init_attr attributes = {
       .cap = {.max_send_wr = depth, .max_recv_wr = depth, .max_send_sge = 1, .max_recv_sge = 1},
       .qp_type = IBV_QPT_RC,
       .sq_sig_all = 1};
   end->id = id;
   id->context = end;
-  MUST(rdma_create_qp(id, NULL, &attributes) == 0);
+  if (rdma_create_qp(id, NULL, &attributes) != 0) return -1;
   MUST((end->memory = calloc(depth + 1, message_bytes)) != NULL);
   MUST((end->mr = rdma_reg_msgs(id, end->memory, (depth + 1) * (size_t)message_bytes)) != NULL);
   for (unsigned slot = 0; slot < depth; ++slot) post_receive(end, slot);
+  return 0;
 }
 
+static inline void open_endpoint(struct endpoint* end, struct rdma_cm_id* id) { MUST(try_open_endpoint(end, id) == 0); }
+
+/* Also of one that never got its queue pair. */
 static inline void close_endpoint(struct endpoint* end) {
-  rdma_destroy_qp(end->id);
-  rdma_dereg_mr(end->mr);
+  if (end->memory != NULL) {
+    rdma_destroy_qp(end->id);
+    rdma_dereg_mr(end->mr);
+  }
   MUST(rdma_destroy_id(end->id) == 0);
   free(end->memory);
 }
