@@ -20,6 +20,7 @@
 #include "agent/mad_port.hpp"
 #include "agent/netns_test_support.hpp"
 #include "agent/port_holder.hpp"
+#include "agent/process_activity.hpp"
 #include "fabric/udp_posix.hpp"
 
 namespace hawser::agent {
@@ -349,6 +350,34 @@ TEST(Hostile, BytesDoNotHurtTheAgent) {
     HW_EXPECT((*client)->ports().bind(tcp_port(0)));
     const auto after = query_host();
     HW_EXPECT(after && after->agent_pid == before->agent_pid);
+    return {};
+  });
+}
+
+// Found by daemon_fuzzer. What we leave unread makes the agent's next read of the event channel fail before it has come
+// to our message, whose descriptor keeps the channel of the session open.
+TEST(Hostile, AMessageUnreadInTheEventChannelKeepsNoSession) {
+  HW_RUN_IN_NETNS([]() -> std::string {
+    auto client = Client::connect({});
+    const auto report = query_host();
+    HW_EXPECT(client && report);
+    {
+      auto channel = connect_to_agent();
+      HW_EXPECT(channel && send_message(channel->get(), MessageWriter(MessageType::hello, 1).text("x").bytes()));
+      std::array<std::byte, message_bytes_max> buffer;
+      auto welcome = receive_message(channel->get(), buffer);
+      HW_EXPECT(welcome && !welcome->descriptors.empty());
+      const Descriptor& event = welcome->descriptors.front();
+      MessageWriter question(MessageType::ask_peer, 0);
+      question.put(std::uint32_t{0});
+      HW_EXPECT(send_message(event.get(), question.bytes()));
+      HW_EXPECT(readable(event.get()));  // the answer, which stays there
+      kill(report->agent_pid, SIGSTOP);
+      HW_EXPECT(eventually([&] { return ProcessActivity().stopped(report->agent_pid, rt::Time()); }));
+      HW_EXPECT(send_message(event.get(), question.bytes(), std::array{channel->get()}));
+    }
+    kill(report->agent_pid, SIGCONT);
+    HW_EXPECT(eventually([] { return query_host()->processes.size() == 1; }));
     return {};
   });
 }
