@@ -131,9 +131,10 @@ class IdRef {
   [[nodiscard]] std::optional<IdNumber> number()
       const;  // none when the process has more ids than `hawser ids` can show
 
-  // Keeps the id's handlers from running: rdma_lock_handler(). Not in the id's own handler.
-  void lock_handler();
-  void unlock_handler();
+  // Keeps the id's handlers from running: rdma_lock_handler(). EDEADLK in the id's own handler, or if this thread has
+  // locked it already; EINVAL if the id has ended.
+  Status lock_handler();
+  Status unlock_handler();  // EPERM: this thread has not locked it
 
  protected:
   friend class ChannelImpl;

@@ -151,8 +151,7 @@ Status IdRef::set_report_unreachable(bool report) {
 }
 
 Result<Qp> IdRef::create_qp(const Pd& pd, const QpInit& init) {
-  if (!*this) return fail(EINVAL);
-  return impl_->create_qp(pd, init);
+  return call_on(impl_, cma::Entry::create_qp, HW_CALL_SITE, [&](IdImpl& impl) { return impl.create_qp(pd, init); });
 }
 
 void IdRef::destroy_qp() {
@@ -198,11 +197,11 @@ std::optional<IdNumber> IdRef::number() const {
   return number ? std::optional(IdNumber(*number)) : std::nullopt;
 }
 
-void IdRef::lock_handler() {
-  if (*this) impl_->lock_handler();
+Status IdRef::lock_handler() {
+  return call_on(impl_, cma::Entry::lock_handler, HW_CALL_SITE, [](IdImpl& impl) { return impl.lock_handler(); });
 }
-void IdRef::unlock_handler() {
-  if (*this) impl_->unlock_handler();
+Status IdRef::unlock_handler() {
+  return call_on(impl_, cma::Entry::unlock_handler, HW_CALL_SITE, [](IdImpl& impl) { return impl.unlock_handler(); });
 }
 
 // ---- ownership ----

@@ -267,14 +267,20 @@ Status IdImpl::disconnect() {
 }
 
 // Held from one call of the program to the next, where clang's analysis does not follow.
-void IdImpl::lock_handler() HW_NO_THREAD_SAFETY_ANALYSIS {
+Status IdImpl::lock_handler() HW_NO_THREAD_SAFETY_ANALYSIS {
+  if (const Status may = outside_of_handler(cma::Entry::lock_handler); !may) return may;
   id_->lock_handler();
   locked_by_.store(rt::this_thread_id());
+  return {};
 }
 
-void IdImpl::unlock_handler() HW_NO_THREAD_SAFETY_ANALYSIS {
+Status IdImpl::unlock_handler() HW_NO_THREAD_SAFETY_ANALYSIS {
+  if (locked_by_.load() != rt::this_thread_id()) {
+    return cma::refuse(EPERM, cma::Entry::unlock_handler, id_->state(), cma::Rule::needs_handler_lock);
+  }
   locked_by_.store(rt::ThreadId{});
   id_->unlock_handler();
+  return {};
 }
 
 }  // namespace hawser

@@ -69,8 +69,8 @@ class IdImpl : public std::enable_shared_from_this<IdImpl> {
   Status connect_locked(const ConnParam& param);
   Status accept(const ConnParam* param);
   Status disconnect();
-  void lock_handler();
-  void unlock_handler();
+  Status lock_handler();
+  Status unlock_handler();
 
   // EDEADLK in the id's own handler, or under its lock: the call would wait for itself, for ever [spec 2.2].
   [[nodiscard]] Status outside_of_handler(cma::Entry entry, cma::Rule rule = cma::Rule::not_in_handler) const;

@@ -40,6 +40,9 @@ const char* name(Entry entry) {
     case Entry::leave_multicast: return "leave_multicast";
     case Entry::set_option: return "set_option";
     case Entry::destroy_id: return "destroy_id";
+    case Entry::create_qp: return "create_qp";
+    case Entry::lock_handler: return "lock_handler";
+    case Entry::unlock_handler: return "unlock_handler";
   }
   return "unknown";
 }

@@ -35,7 +35,12 @@ enum class Entry : std::uint8_t {
   leave_multicast,
   set_option,
   destroy_id,
+  // Of the C++ interface, on top of the above.
+  create_qp,
+  lock_handler,
+  unlock_handler,
 };
+inline constexpr Entry last_own_entry = Entry::destroy_id;  // the connection manager's own end here
 [[nodiscard]] const char* name(Entry entry);
 
 inline constexpr std::size_t ended_ids_kept = 1000;
