@@ -23,7 +23,8 @@ def test_migration(host):  # [spec 6.4.11, 6.4.12, 6.4.14]
     assert lines_of(host, "cm_migrate") == [
         "waiting event: ok", "unacknowledged event: ok", "to the channel that it is on: ok",
         "get_request with a channel: EINVAL", "to synchronous mode twice: EINVAL", "synchronous connect: ok",
-        "back to a channel: ok", "waiting request: ok"]
+        "back to a channel: ok", "event during the migration: ok",
+        "request during the migration: ok", "waiting request: ok"]
 
 
 def test_queue_pairs_of_the_programs_own(host):  # [spec 6.2 #3, #19, 6.4.2-6.4.4, 6.4.6, 6.4.9, 6.4.19]

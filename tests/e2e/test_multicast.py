@@ -98,6 +98,16 @@ def test_events_and_errors(host, program):
     wait_for("the group is left", lambda: members(host) == 0)
 
 
+def test_synchronous_mode(host):
+    program = host.run("cm_multicast", IPV4, "sync")
+    program.line("^ready$")
+    say(program, f"join {GROUP}", "^join: ok$", "^EVENT RDMA_CM_EVENT_MULTICAST_JOIN 0$")
+    say(program, f"leave {GROUP}", "^leave: ok$")  # acknowledges what the join left in id->event
+    assert members(host) == 0
+    program.say("quit")
+    program.succeeds()
+
+
 def test_address_that_has_gone(host, program):
     host.ip(f"addr del {IPV4}/24 dev hw0")
     wait_for("the GID has gone", lambda: IPV4 not in str(host.devices()["devices"]))

@@ -64,7 +64,7 @@ int connect(const Call& call, const rdma_conn_param* param) {
   id.responder_resources = take_resources ? param->responder_resources : id.device->max_responder_resources;
   if (const int error = offer_ece(id); error != 0) return fail_errno(error);
   const auto data = private_data(id, param);
-  const Status sent = call.ucm->connect(call.file(), call.handle(), to_conn_param(id, param, data));
+  const Status sent = call.run(&ucm::Manager::connect, to_conn_param(id, param, data));
   if (!sent) return answer(sent);
   id.connect_prefix.clear();
   return complete(id);
@@ -91,7 +91,7 @@ int accept(const Call& call, const rdma_conn_param* param) {
     if (const int error = offer_ece(id); error != 0) return fail_errno(error);
   }
   const auto data = private_data(id, param);
-  const Status accepted = call.ucm->accept(call.file(), call.handle(), uid_of(id), to_conn_param(id, param, data));
+  const Status accepted = call.run(&ucm::Manager::accept, uid_of(id), to_conn_param(id, param, data));
   if (!accepted) {
     (void)qp_to_error(id);
     return answer(accepted);
@@ -103,8 +103,8 @@ int reject(const rdma_cm_id* id, cm::RejectReason reason, const void* data, std:
   const auto call = enter(id);
   if (!call) return answer(call);
   if (data == nullptr) length = 0;
-  return answer(call->ucm->reject(call->file(), call->handle(), static_cast<std::uint16_t>(reason),
-                                  {static_cast<const std::byte*>(data), length}));
+  return answer(call->run(&ucm::Manager::reject, static_cast<std::uint16_t>(reason),
+                          {static_cast<const std::byte*>(data), length}));
 }
 
 }  // namespace
@@ -123,7 +123,7 @@ int rdma_accept(rdma_cm_id* id, rdma_conn_param* param) {
 int rdma_listen(rdma_cm_id* id, int backlog) {
   const auto call = enter(id);
   if (!call) return answer(call);
-  const Status listening = call->ucm->listen(call->file(), call->handle(), backlog);
+  const Status listening = call->run(&ucm::Manager::listen, backlog);
   return listening ? answer(query(*call)) : answer(listening);  // the port may be new
 }
 
@@ -138,7 +138,7 @@ int rdma_reject_ece(rdma_cm_id* id, const void* data, uint8_t length) {
 
 int rdma_notify(rdma_cm_id* id, ibv_event_type event) {
   const auto call = enter(id);
-  return call ? answer(call->ucm->notify(call->file(), call->handle(), event)) : answer(call);
+  return call ? answer(call->run(&ucm::Manager::notify, event)) : answer(call);
 }
 
 // [spec 6.4.5]
@@ -146,7 +146,7 @@ int rdma_disconnect(rdma_cm_id* id) {
   const auto call = enter(id);
   if (!call) return answer(call);
   if (const int error = qp_to_error(*call->id); error != 0) return fail_errno(error);
-  const Status asked = call->ucm->disconnect(call->file(), call->handle());
+  const Status asked = call->run(&ucm::Manager::disconnect);
   return asked ? complete(*call->id) : answer(asked);
 }
 
@@ -155,5 +155,5 @@ int rdma_establish(rdma_cm_id* id) {
   const auto call = enter(id);
   if (!call) return answer(call);
   if (call->id->pub.qp != nullptr) return fail_errno(EINVAL);
-  return answer(call->ucm->accept_response(call->file(), call->handle()));
+  return answer(call->run(&ucm::Manager::accept_response));
 }

@@ -70,9 +70,9 @@ int rdma_get_request(rdma_cm_id* listen, rdma_cm_id** id) {
   const auto call = enter(listen);
   if (!call) return answer(call);
   CmId& listener = *call->id;
-  if (!listener.sync || id == nullptr) return fail_errno(EINVAL);
+  if (!listener.sync.load() || id == nullptr) return fail_errno(EINVAL);
   drop_sync_event(listener);
-  const auto event = fetch_event(listener.channel);
+  const auto event = fetch_event(listener.channel());
   if (!event) return answer(event);
   rdma_cm_event& fetched = (*event)->pub;
   int error = 0;

@@ -44,9 +44,8 @@ void fill_datagram(const CmId& id, const ucm::EventRecord& record, CmEvent& even
   address.grh.flow_label = record.ud.flow_label;
   address.grh.hop_limit = record.ud.hop_limit;
   address.grh.traffic_class = record.ud.traffic_class;
-  if (id.device != nullptr) {
-    address.grh.sgid_index = static_cast<std::uint8_t>(id.device->device->gid_index(record.ud.local).value_or(0));
-  }
+  constexpr std::uint8_t none = 0xFF;  // the address has gone meanwhile: ibv_create_ah() says EINVAL
+  if (id.device != nullptr) address.grh.sgid_index = gid_index(id, record.ud.local).value_or(none);
   address.sl = record.ud.sl;
   address.port_num = id.pub.port_num;
 }
@@ -67,30 +66,32 @@ void fill_connection(const CmId& id, const ucm::EventRecord& record, CmEvent& ev
   param.qp_num = record.qpn.value;
 }
 
-// The new id of a CONNECT_REQUEST. Null: it could not be made, and is gone.
-std::shared_ptr<CmId> make_child(const Call& listener, const ucm::EventRecord& record) {
+// The new id of a CONNECT_REQUEST: on the channel that the request was fetched from, wherever the listener is by now.
+// Null: it could not be made, and is gone.
+std::shared_ptr<CmId> make_child(const Call& listener, const ucm::EventRecord& record,
+                                 std::shared_ptr<Channel> channel) {
   Process& process = Process::current();
   const rdma_cm_id& from = listener.id->pub;
-  auto channel = listener.id->channel;
   // A listener in synchronous mode has a channel of its own, and so has each of its requests.
-  if (listener.id->sync) {
-    channel = make_channel();
-    if (channel == nullptr) return nullptr;
-    if (!listener.ucm->migrate_id(channel->file, listener.file(), record.id)) {
-      close_channel(*listener.ucm, channel);
+  const bool sync = listener.id->sync.load();
+  if (sync) {
+    const auto own = make_channel();
+    if (own == nullptr || !listener.ucm->migrate_id(own->file, *channel->file, record.id)) {
+      (void)listener.ucm->destroy_id(*channel->file, record.id);
+      if (own != nullptr) close_channel(*listener.ucm, own);
       return nullptr;
     }
+    channel = own;
   }
-  auto child = make_id(std::move(channel), from.context, from.ps, from.qp_type);
+  auto child = make_id(channel, sync, from.context, from.ps, from.qp_type);
   child->handle = record.id;
-  child->sync = listener.id->sync;
   child->initiator_depth = record.initiator_depth;
   child->responder_resources = record.responder_resources;
   child->remote_ece = record.ece;
   const Call call{child, listener.ucm};
   if (const Status known = query(call); !known) {
-    (void)listener.ucm->destroy_id(call.file(), child->handle);
-    if (child->sync) close_channel(*listener.ucm, child->channel);
+    (void)call.run(&ucm::Manager::destroy_id);
+    if (sync) close_channel(*listener.ucm, channel);
     return nullptr;
   }
   process.ids.insert(child);
@@ -104,7 +105,7 @@ void on_response(const Call& call, const ucm::EventRecord& record, CmEvent& even
   if (call.id->pub.qp == nullptr) return;
   int error = take_ece(*call.id);
   if (error == 0) error = qp_to_rtr_and_rts(call, RDMA_MAX_RESP_RES, RDMA_MAX_INIT_DEPTH);
-  if (error == 0) error = errno_of(call.ucm->accept_response(call.file(), call.handle()));
+  if (error == 0) error = errno_of(call.run(&ucm::Manager::accept_response));
   if (error == 0) {
     event.pub.event = RDMA_CM_EVENT_ESTABLISHED;
     return;
@@ -124,13 +125,14 @@ void on_resolved(const Call& call, CmEvent& event, rdma_cm_event_type failed) {
 }
 
 // False: the program is not told.
-bool prepare(const Call& call, const ucm::EventRecord& record, CmEvent& event) {
+bool prepare(const Call& call, const ucm::EventRecord& record, const std::shared_ptr<Channel>& channel,
+             CmEvent& event) {
   event.pub.id = &call.id->pub;
   switch (record.type) {
     case cma::EventType::addr_resolved: on_resolved(call, event, RDMA_CM_EVENT_ADDR_ERROR); return true;
     case cma::EventType::route_resolved: on_resolved(call, event, RDMA_CM_EVENT_ROUTE_ERROR); return true;
     case cma::EventType::connect_request: {
-      const auto child = make_child(call, record);
+      const auto child = make_child(call, record, channel);
       if (child == nullptr) return false;
       event.pub.id = &child->pub;
       event.pub.listen_id = &call.id->pub;
@@ -155,7 +157,8 @@ bool prepare(const Call& call, const ucm::EventRecord& record, CmEvent& event) {
 }
 
 // Null: nothing that the program is told of.
-std::shared_ptr<CmEvent> translate(ucm::Manager& ucm, const ucm::EventRecord& record, const void* program_site) {
+std::shared_ptr<CmEvent> translate(ucm::Manager& ucm, const ucm::EventRecord& record,
+                                   const std::shared_ptr<Channel>& channel, const void* program_site) {
   Process& process = Process::current();
   std::shared_ptr<Multicast> multicast;
   if (record.multicast != 0) {
@@ -168,7 +171,7 @@ std::shared_ptr<CmEvent> translate(ucm::Manager& ucm, const ucm::EventRecord& re
   event->owner = id;
   set_type(event->pub, record.type);
   event->pub.status = record.status;
-  if (!prepare(Call{id, &ucm}, record, *event)) {
+  if (!prepare(Call{id, &ucm}, record, channel, *event)) {
     id->acknowledge();
     return nullptr;
   }
@@ -193,7 +196,7 @@ Result<std::shared_ptr<CmEvent>> fetch_event(const std::shared_ptr<Channel>& cha
   const int fd = channel->descriptor->fd();
   for (;;) {
     while (const auto record = (*ucm)->get_event(channel->file)) {
-      if (auto event = translate(**ucm, *record, program_site)) return event;
+      if (auto event = translate(**ucm, *record, channel, program_site)) return event;
     }
     if (non_blocking(fd)) return fail(EAGAIN);
     const Status waited =
@@ -209,9 +212,9 @@ void drop_sync_event(CmId& id) {
 
 // [spec 6.4.11]
 int complete(CmId& id) {
-  if (!id.sync) return 0;
+  if (!id.sync.load()) return 0;
   drop_sync_event(id);
-  const auto event = fetch_event(id.channel);
+  const auto event = fetch_event(id.channel());
   if (!event) return answer(event);
   id.pub.event = &(*event)->pub;
   const int status = id.pub.event->status;

@@ -25,8 +25,7 @@ Status resolve(const Call& call, const sockaddr* source, const sockaddr* destina
   const auto to = address_of(destination);
   if (!from || !to || !*to) return fail(EINVAL);
   const SocketAddress* given = *from ? &**from : nullptr;
-  if (const Status asked = call.ucm->resolve_addr(call.file(), call.handle(), given, **to, milliseconds(timeout_ms));
-      !asked) {
+  if (const Status asked = call.run(&ucm::Manager::resolve_addr, given, **to, milliseconds(timeout_ms)); !asked) {
     return asked;
   }
   (*to)->to(call.id->pub.route.addr.dst_storage);
@@ -36,28 +35,26 @@ Status resolve(const Call& call, const sockaddr* source, const sockaddr* destina
 // Waits for the acknowledgements of all that was fetched of the id: their events point into it.
 int destroy(const Call& call, const void* site) {
   CmId& id = *call.id;
-  const auto reported = call.ucm->destroy_id(call.file(), call.handle());
+  const auto reported = call.run(&ucm::Manager::destroy_id);
   // ENOENT: it ended with its channel already.
   if (!reported && errno_of(reported) != ENOENT) return answer(reported);
   drop_sync_event(id);
   if (reported) wait_for_acknowledgements(id, *reported, "rdma_destroy_id", site);
   end_memberships(id);
   Process::current().ids.take(&id.pub);
-  if (id.sync) close_channel(*call.ucm, id.channel);
+  if (id.sync.load()) close_channel(*call.ucm, id.channel());
   return 0;
 }
 
 // [spec 6.4.14]
 int migrate(const Call& call, std::shared_ptr<Channel> to, bool sync, const void* site) {
   CmId& id = *call.id;
-  const auto fetched = call.ucm->migrate_id(to->file, call.file(), call.handle());
+  const bool was_sync = id.sync.load();
+  const auto fetched = id.move(*call.ucm, to, sync);
   if (!fetched) return answer(fetched);
-  if (id.sync) drop_sync_event(id);
+  if (was_sync) drop_sync_event(id);
   wait_for_acknowledgements(id, *fetched, "rdma_migrate_id", site);
-  const auto old = std::exchange(id.channel, std::move(to));
-  if (id.sync) close_channel(*call.ucm, old);
-  id.sync = sync;
-  id.pub.channel = &id.channel->pub;
+  if (was_sync && to != id.channel()) close_channel(*call.ucm, to);
   return 0;
 }
 
@@ -71,8 +68,7 @@ int create_id(rdma_event_channel* channel, rdma_cm_id** id, void* context, rdma_
   const bool sync = channel == nullptr;
   const auto on = sync ? make_channel() : process.channels.find(channel);
   if (on == nullptr) return sync ? -1 : fail_errno(EINVAL);
-  const auto made = make_id(on, context, space, qp_type);
-  made->sync = sync;
+  const auto made = make_id(on, sync, context, space, qp_type);
   const auto handle =
       (*ucm)->create_id(on->file, uid_of(*made), static_cast<cma::PortSpace>(space), static_cast<cma::QpType>(qp_type));
   if (!handle) {
@@ -118,7 +114,7 @@ int rdma_bind_addr(rdma_cm_id* id, sockaddr* address) {
   if (!call) return answer(call);
   const auto to = address_of(address);
   if (!to || !*to) return fail_errno(EINVAL);
-  if (const Status bound = call->ucm->bind(call->file(), call->handle(), **to); !bound) return answer(bound);
+  if (const Status bound = call->run(&ucm::Manager::bind, **to); !bound) return answer(bound);
   return answer(query(*call));
 }
 
@@ -132,7 +128,7 @@ int rdma_resolve_addr(rdma_cm_id* id, sockaddr* source, sockaddr* destination, i
 int rdma_resolve_route(rdma_cm_id* id, int timeout_ms) {
   const auto call = enter(id);
   if (!call) return answer(call);
-  const Status asked = call->ucm->resolve_route(call->file(), call->handle(), milliseconds(timeout_ms));
+  const Status asked = call->run(&ucm::Manager::resolve_route, milliseconds(timeout_ms));
   return asked ? complete(*call->id) : answer(asked);
 }
 
@@ -141,8 +137,7 @@ int rdma_set_option(rdma_cm_id* id, int level, int name, void* value, size_t len
   const auto call = enter(id);
   if (!call) return answer(call);
   if (value == nullptr && length != 0) return fail_errno(EINVAL);
-  return answer(
-      call->ucm->set_option(call->file(), call->handle(), level, name, {static_cast<const std::byte*>(value), length}));
+  return answer(call->run(&ucm::Manager::set_option, level, name, {static_cast<const std::byte*>(value), length}));
 }
 
 int rdma_migrate_id(rdma_cm_id* id, rdma_event_channel* channel) {
@@ -152,7 +147,7 @@ int rdma_migrate_id(rdma_cm_id* id, rdma_event_channel* channel) {
     const auto to = Process::current().channels.find(channel);
     return to == nullptr ? fail_errno(EINVAL) : migrate(*call, to, false, HW_CALL_SITE);
   }
-  if (call->id->sync) return fail_errno(EINVAL);
+  if (call->id->sync.load()) return fail_errno(EINVAL);
   const auto own = make_channel();
   if (own == nullptr) return -1;
   if (migrate(*call, own, true, HW_CALL_SITE) == 0) return 0;

@@ -94,8 +94,8 @@ int join(const Call& call, const sockaddr* address, std::uint32_t flags, void* c
   multicast->send_only = flags == RDMA_MC_JOIN_FLAG_SENDONLY_FULLMEMBER;
   auto& known = Process::current().multicasts;
   known.insert(multicast);  // its event may be fetched before we are back
-  const auto handle = call.ucm->join_multicast(
-      call.file(), call.handle(), *group, reinterpret_cast<std::uintptr_t>(&multicast->pub), static_cast<int>(flags));
+  const auto handle = call.run(&ucm::Manager::join_multicast, *group, reinterpret_cast<std::uintptr_t>(&multicast->pub),
+                               static_cast<int>(flags));
   if (!handle) {
     known.take(&multicast->pub);
     return answer(handle);
@@ -109,12 +109,14 @@ int leave(const Call& call, const sockaddr* address) {
   const auto group = address == nullptr ? std::nullopt : SocketAddress::from(address);
   const auto multicast = group ? call.id->memberships.take(*group) : nullptr;
   if (multicast == nullptr) return fail_errno(EADDRNOTAVAIL);
-  const auto fetched = call.ucm->leave_multicast(call.file(), multicast->handle);
+  const auto fetched =
+      call.id->on_file([&](ucm::File& file) { return call.ucm->leave_multicast(file, multicast->handle); });
   if (!fetched) {  // its device has gone: then it ends with its id
     call.id->memberships.add(multicast);
     return answer(fetched);
   }
   detach(*call.id, *multicast);
+  if (call.id->sync.load()) drop_sync_event(*call.id);  // it may be this membership's
   multicast->wait_until_acknowledged(*fetched);
   Process::current().multicasts.take(&multicast->pub);
   return 0;

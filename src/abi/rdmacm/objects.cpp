@@ -28,6 +28,26 @@ void EventDescriptor::set_pending(bool pending) {
   }
 }
 
+CmId::CmId(std::shared_ptr<Channel> channel, bool on_its_own) : sync(on_its_own), channel_(std::move(channel)) {
+  pub.channel = &channel_->pub;
+}
+
+std::shared_ptr<Channel> CmId::channel() const {
+  rt::Lock lock(mutex_);
+  return channel_;
+}
+
+// [spec 6.4.14]
+Result<unsigned> CmId::move(ucm::Manager& ucm, std::shared_ptr<Channel>& to, bool to_sync) {
+  rt::Lock lock(mutex_);
+  const auto fetched = ucm.migrate_id(to->file, *channel_->file, handle);
+  if (!fetched) return fetched;
+  channel_.swap(to);
+  pub.channel = &channel_->pub;
+  sync.store(to_sync);
+  return fetched;
+}
+
 void CmId::acknowledge() {
   rt::Lock lock(mutex_);
   ++completed_;

@@ -104,9 +104,10 @@ class LookupResult {
 struct CmEvent;
 
 struct CmId {
+  CmId(std::shared_ptr<Channel> channel, bool sync);
+
   rdma_cm_id pub{};
-  std::shared_ptr<Channel> channel;
-  bool sync{};  // private channel; calls wait for their event
+  rt::Atomic<bool> sync;  // on a channel of its own; calls wait for their event
   ucm::Handle handle{};
   const VerbsDevice* device{};
   ibv_sa_path_rec path{};
@@ -120,6 +121,17 @@ struct CmId {
   Memberships memberships;
   LookupResult lookup;
 
+  // The channel that the id is on; another thread may be about to move it.
+  [[nodiscard]] std::shared_ptr<Channel> channel() const;
+  // `call` with that channel's file, which it stays on meanwhile: ucm answers EINVAL to calls by another one.
+  template <class Call>
+  auto on_file(Call&& call) const {
+    rt::Lock lock(mutex_);
+    return call(*channel_->file);
+  }
+  // Moves the id to `to`, below and here in one step. Exchanges it for the channel that it was on.
+  Result<unsigned> move(ucm::Manager& ucm, std::shared_ptr<Channel>& to, bool to_sync);
+
   // Events that the program acknowledged; destroy and migrate wait for all that it fetched.
   void acknowledge();
   void wait_until_acknowledged(unsigned fetched);
@@ -127,7 +139,8 @@ struct CmId {
   [[nodiscard]] bool acknowledged_by(unsigned fetched, rt::Time deadline);
 
  private:
-  rt::Mutex mutex_{rt::LockRank::process};
+  mutable rt::Mutex mutex_{rt::LockRank::process};
+  std::shared_ptr<Channel> channel_ HW_GUARDED_BY(mutex_);
   rt::CondVar acknowledged_;
   unsigned completed_ HW_GUARDED_BY(mutex_) = 0;
 };

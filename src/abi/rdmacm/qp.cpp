@@ -9,17 +9,20 @@
 namespace hawser::abi::rdmacm {
 namespace {
 
-void set_address(const CmId& id, const cm::QpAttributes& from, ibv_qp_attr& to) {
+// EADDRNOTAVAIL: the id's own address has gone meanwhile.
+Status set_address(const CmId& id, const cm::QpAttributes& from, ibv_qp_attr& to) {
+  const auto index = gid_index(id, from.local);
+  if (!index) return fail(EADDRNOTAVAIL);
   ibv_ah_attr& address = to.ah_attr;
   std::ranges::copy(from.remote.bytes, address.grh.dgid.raw);
   address.is_global = 1;
   address.grh.flow_label = from.flow_label;
   address.grh.hop_limit = from.hop_limit;
   address.grh.traffic_class = from.traffic_class;
-  const auto index = id.device->device->gid_index(from.local);
-  address.grh.sgid_index = static_cast<std::uint8_t>(index.value_or(0));
+  address.grh.sgid_index = *index;
   address.sl = from.sl;
   address.port_num = id.pub.port_num;
+  return {};
 }
 
 int init_mask(const CmId& id, const cm::QpAttributes& from, ibv_qp_attr& to) {
@@ -34,9 +37,9 @@ int init_mask(const CmId& id, const cm::QpAttributes& from, ibv_qp_attr& to) {
   return IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT | IBV_QP_ACCESS_FLAGS;
 }
 
-int rtr_mask(const CmId& id, const cm::QpAttributes& from, ibv_qp_attr& to) {
+Result<int> rtr_mask(const CmId& id, const cm::QpAttributes& from, ibv_qp_attr& to) {
   if (id.pub.qp_type == IBV_QPT_UD) return IBV_QP_STATE;
-  set_address(id, from, to);
+  if (const Status known = set_address(id, from, to); !known) return fail(known.error());
   to.path_mtu = static_cast<ibv_mtu>(from.path_mtu);
   to.dest_qp_num = from.destination_qpn.value;
   to.rq_psn = from.receive_psn.value;
@@ -67,7 +70,7 @@ Result<int> init_attributes(const Call& call, ibv_qp_attr& attributes) {
     default: return fail(EINVAL);
   }
   if (call.id->device == nullptr) return fail(EINVAL);
-  const auto known = call.ucm->init_qp_attr(call.file(), call.handle(), target);
+  const auto known = call.run(&ucm::Manager::init_qp_attr, target);
   if (!known) return fail(known.error());
   // Before there is a connection the answer is what INIT needs, whatever was asked [spec 1.4].
   const bool connected = known->destination_qpn.value != 0 || call.id->pub.qp_type == IBV_QPT_UD;
@@ -162,7 +165,7 @@ int create_qp(const Call& call, ibv_qp_init_attr_ex& wanted) {
     destroy_queues(id);
     return fail_errno(error);
   }
-  return answer(call.ucm->set_qp(call.file(), call.handle(), Qpn(id.qp->qp_num), id.qp->srq != nullptr));
+  return answer(call.run(&ucm::Manager::set_qp, Qpn(id.qp->qp_num), id.qp->srq != nullptr));
 }
 
 }  // namespace
@@ -239,7 +242,7 @@ void rdma_destroy_qp(rdma_cm_id* id) {
   ibv_destroy_qp(id->qp);
   id->qp = nullptr;
   destroy_queues(*id);
-  (void)call->ucm->set_qp(call->file(), call->handle(), Qpn(0), false);
+  (void)call->run(&ucm::Manager::set_qp, Qpn(0), false);
 }
 
 int rdma_init_qp_attr(rdma_cm_id* id, ibv_qp_attr* attributes, int* mask) {

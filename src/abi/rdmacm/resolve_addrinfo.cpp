@@ -29,15 +29,15 @@ int look_up(const Call& call, const char* node, const char* service, const rdma_
   const int error = rdma_getaddrinfo(node, service, hints, &info);
   if (error == eai_errno) return -1;
   call.id->lookup.set(error == 0 ? info : nullptr);
-  const Status written = call.ucm->write_event(call.file(), call.handle(), uid_of(*call.id), cma::EventType::internal,
-                                               error, LookupResult::mark());
+  const Status written =
+      call.run(&ucm::Manager::write_event, uid_of(*call.id), cma::EventType::internal, error, LookupResult::mark());
   return written ? complete(*call.id) : answer(written);
 }
 
 int ask_subnet(const Call& call, const char* node, const char* service) {
   if (node != nullptr) return fail_errno(EOPNOTSUPP);
   if (service == nullptr) return fail_errno(EINVAL);
-  const Status asked = call.ucm->resolve_service(call.file(), call.handle(), {.name = service, .id = {}});
+  const Status asked = call.run(&ucm::Manager::resolve_service, {.name = service, .id = {}});
   return asked ? complete(*call.id) : answer(asked);
 }
 
@@ -68,6 +68,6 @@ int rdma_write_cm_event(rdma_cm_id* id, rdma_cm_event_type event, int status, ui
   static_assert(sizeof type == sizeof event);
   std::memcpy(&type, &event, sizeof type);
   if (type > static_cast<unsigned>(cma::EventType::internal)) return fail_errno(EINVAL);
-  return answer(call->ucm->write_event(call->file(), call->handle(), uid_of(*call->id),
-                                       static_cast<cma::EventType>(type), status, arg));
+  return answer(
+      call->run(&ucm::Manager::write_event, uid_of(*call->id), static_cast<cma::EventType>(type), status, arg));
 }

@@ -22,6 +22,12 @@ ibv_gid gid_of(const Gid& gid) {
   return out;
 }
 
+std::optional<std::uint8_t> gid_index(const CmId& id, const Gid& gid) {
+  const auto index = id.device->device->gid_index(gid);
+  if (!index || *index > 0xFF) return std::nullopt;
+  return static_cast<std::uint8_t>(*index);
+}
+
 Result<Call> enter(const rdma_cm_id* id) {
   Process& process = Process::current();
   auto known = process.ids.find(id);
@@ -42,14 +48,12 @@ std::shared_ptr<Channel> make_channel() {
   return channel;
 }
 
-std::shared_ptr<CmId> make_id(std::shared_ptr<Channel> channel, void* context, rdma_port_space space,
+std::shared_ptr<CmId> make_id(std::shared_ptr<Channel> channel, bool sync, void* context, rdma_port_space space,
                               ibv_qp_type qp_type) {
-  auto id = std::make_shared<CmId>();
-  id->pub.channel = &channel->pub;
+  auto id = std::make_shared<CmId>(std::move(channel), sync);
   id->pub.context = context;
   id->pub.ps = space;
   id->pub.qp_type = qp_type;
-  id->channel = std::move(channel);
   return id;
 }
 
@@ -59,7 +63,7 @@ void close_channel(ucm::Manager& ucm, const std::shared_ptr<Channel>& channel) {
 }
 
 Status query(const Call& call) {
-  const auto route = call.ucm->query_route(call.file(), call.handle());
+  const auto route = call.run(&ucm::Manager::query_route);
   if (!route) return fail(route.error());
   rdma_cm_id& id = call.id->pub;
   rdma_addr& addresses = id.route.addr;

@@ -10,10 +10,18 @@ namespace hawser::abi::rdmacm {
 struct Call {
   std::shared_ptr<CmId> id;
   ucm::Manager* ucm;
-  [[nodiscard]] ucm::File& file() const { return *id->channel->file; }
-  [[nodiscard]] ucm::Handle handle() const { return id->handle; }
+  // What the user command `command` answers to the id.
+  template <class Answer, class... Arguments>
+  Answer run(Answer (ucm::Manager::*command)(ucm::File&, ucm::Handle, Arguments...),
+             std::type_identity_t<Arguments>... arguments) const {
+    return id->on_file([&](ucm::File& file) {
+      return (ucm->*command)(file, id->handle, std::forward<std::type_identity_t<Arguments>>(arguments)...);
+    });
+  }
 };
 [[nodiscard]] ibv_gid gid_of(const Gid& gid);
+// Where it is in the GID table of the id's device, as ibv_ah_attr names it.
+[[nodiscard]] std::optional<std::uint8_t> gid_index(const CmId& id, const Gid& gid);
 // EINVAL if it is none.
 Result<Call> enter(const rdma_cm_id* id);
 
@@ -22,7 +30,7 @@ Result<Call> enter(const rdma_cm_id* id);
 [[nodiscard]] inline std::uint64_t uid_of(const CmId& id) { return reinterpret_cast<std::uintptr_t>(&id.pub); }
 
 std::shared_ptr<Channel> make_channel();  // null: errno
-std::shared_ptr<CmId> make_id(std::shared_ptr<Channel> channel, void* context, rdma_port_space space,
+std::shared_ptr<CmId> make_id(std::shared_ptr<Channel> channel, bool sync, void* context, rdma_port_space space,
                               ibv_qp_type qp_type);
 // rdma_create_id with the QP type that the port space IB leaves open. No channel: synchronous mode.
 int create_id(rdma_event_channel* channel, rdma_cm_id** id, void* context, rdma_port_space space, ibv_qp_type qp_type);

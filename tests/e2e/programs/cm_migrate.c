@@ -47,6 +47,86 @@ static void* acknowledge_late(void* argument) {
   return NULL;
 }
 
+struct move {
+  struct rdma_cm_id* id;
+  struct rdma_event_channel* to;
+};
+
+static void* move(void* argument) {
+  struct move* this = argument;
+  MUST(rdma_migrate_id(this->id, this->to) == 0);
+  return NULL;
+}
+
+/* The id has moved, and rdma_migrate_id waits for an acknowledgement. */
+static void wait_until_moved(const struct move* this) {
+  struct rdma_event_channel* volatile* now = &this->id->channel;
+  for (int i = 0; i < 10000 && *now != this->to; ++i) poll(NULL, 0, 1);
+  MUST(*now == this->to);
+}
+
+/* Routes an id to `to` on `channel`. */
+static struct rdma_cm_id* routed(struct rdma_event_channel* channel) {
+  struct rdma_cm_id* id;
+  MUST(rdma_create_id(channel, &id, NULL, RDMA_PS_TCP) == 0);
+  MUST(rdma_resolve_addr(id, NULL, (struct sockaddr*)&address, 2000) == 0);
+  expect(channel, id, RDMA_CM_EVENT_ADDR_RESOLVED);
+  MUST(rdma_resolve_route(id, 2000) == 0);
+  expect(channel, id, RDMA_CM_EVENT_ROUTE_RESOLVED);
+  return id;
+}
+
+/* While a migration waits for the acknowledgement of an event, the id works on the new channel. */
+static void use_while_migrating(struct rdma_event_channel* from, struct rdma_event_channel* to) {
+  pthread_t thread;
+  struct move moving = {.to = to};
+  MUST(rdma_create_id(from, &moving.id, NULL, RDMA_PS_TCP) == 0);
+  MUST(rdma_resolve_addr(moving.id, NULL, (struct sockaddr*)&address, 2000) == 0);
+  struct rdma_cm_event* late = next(from);
+  MUST(pthread_create(&thread, NULL, move, &moving) == 0);
+  wait_until_moved(&moving);
+  MUST(rdma_resolve_route(moving.id, 2000) == 0);
+  expect(to, moving.id, RDMA_CM_EVENT_ROUTE_RESOLVED);
+  MUST(rdma_ack_cm_event(late) == 0);
+  MUST(pthread_join(thread, NULL) == 0);
+  MUST(rdma_destroy_id(moving.id) == 0);
+}
+
+static struct rdma_cm_id* take_request(struct rdma_event_channel* channel, struct rdma_cm_event** request) {
+  *request = next(channel);
+  MUST((*request)->event == RDMA_CM_EVENT_CONNECT_REQUEST && (*request)->status == 0);
+  MUST((*request)->id->channel == channel);
+  return (*request)->id;
+}
+
+/* The same of a listener: a request that comes meanwhile comes on the new channel. */
+static void listen_while_migrating(struct rdma_event_channel* from, struct rdma_event_channel* to) {
+  pthread_t thread;
+  struct rdma_event_channel* clients = new_channel();
+  struct move moving = {.to = to};
+  struct rdma_cm_event *late, *request;
+  struct rdma_conn_param without_qp = {.retry_count = 7, .qp_num = 77};
+  MUST(rdma_create_id(from, &moving.id, NULL, RDMA_PS_TCP) == 0);
+  MUST(rdma_bind_addr(moving.id, (struct sockaddr*)&address) == 0 && rdma_listen(moving.id, 4) == 0);
+  struct rdma_cm_id *first = routed(clients), *second = routed(clients);
+  MUST(rdma_connect(first, &without_qp) == 0);
+  struct rdma_cm_id* first_child = take_request(from, &late);
+  MUST(pthread_create(&thread, NULL, move, &moving) == 0);
+  wait_until_moved(&moving);
+  without_qp.qp_num = 78;
+  MUST(rdma_connect(second, &without_qp) == 0);
+  struct rdma_cm_id* second_child = take_request(to, &request);
+  MUST(rdma_reject(second_child, NULL, 0) == 0 && rdma_reject(first_child, NULL, 0) == 0);
+  MUST(rdma_ack_cm_event(request) == 0 && rdma_ack_cm_event(late) == 0);
+  MUST(pthread_join(thread, NULL) == 0);
+  for (struct rdma_cm_id** id = (struct rdma_cm_id*[]){first_child, second_child, first, second, moving.id, NULL}; *id;
+       ++id) {
+    while (readable(clients)) MUST(rdma_ack_cm_event(next(clients)) == 0); /* REJECTED */
+    MUST(rdma_destroy_id(*id) == 0);
+  }
+  rdma_destroy_event_channel(clients);
+}
+
 static void* accept_one(void* listener) {
   struct rdma_cm_id* id;
   MUST(rdma_get_request(listener, &id) == 0);
@@ -115,6 +195,11 @@ int main(int argc, char** argv) {
   close_endpoint(&end);
   MUST(pthread_join(thread, NULL) == 0);
   MUST(rdma_destroy_id(listener) == 0);
+
+  use_while_migrating(first, second);
+  say("event during the migration: ok");
+  listen_while_migrating(first, second);
+  say("request during the migration: ok");
 
   /* A request that waits moves with its listener. */
   MUST(rdma_create_id(first, &listener, NULL, RDMA_PS_TCP) == 0);

@@ -1,6 +1,6 @@
-/* cm_multicast ADDRESS [qp]: binds a datagram id, with a QP if asked to, to ADDRESS and does what it is told; says the
- * event that a call makes. Commands: join GROUP, join_ex MASK FLAGS GROUP, leave GROUP, user TYPE STATUS ARG,
- * lookup FLAGS NODE SERVICE, quit. */
+/* cm_multicast ADDRESS [qp|sync]: binds a datagram id, with a QP or in synchronous mode if asked to, to ADDRESS and
+ * does what it is told; says the event that a call makes. Commands: join GROUP, join_ex MASK FLAGS GROUP, leave GROUP,
+ * user TYPE STATUS ARG, lookup FLAGS NODE SERVICE, quit. */
 #include <dlfcn.h>
 
 #include "program.h"
@@ -20,8 +20,8 @@ static void* symbol(const char* name) {
 }
 
 static void say_next_event(void) {
-  struct rdma_cm_event* event;
-  MUST(rdma_get_cm_event(channel, &event) == 0);
+  struct rdma_cm_event* event = id->event; /* in synchronous mode: there until the next call */
+  if (channel != NULL) MUST(rdma_get_cm_event(channel, &event) == 0);
   say_event(event);
   const unsigned type = event->event;
   if (type == RDMA_CM_EVENT_MULTICAST_JOIN) {
@@ -34,7 +34,7 @@ static void say_next_event(void) {
     memcpy(&arg, &event->param, sizeof arg);
     say("arg %llu", (unsigned long long)arg);
   }
-  MUST(rdma_ack_cm_event(event) == 0);
+  if (channel != NULL) MUST(rdma_ack_cm_event(event) == 0);
 }
 
 static struct sockaddr* group_address(const char* text) {
@@ -81,15 +81,16 @@ int main(int argc, char** argv) {
   resolve_addrinfo = symbol("rdma_resolve_addrinfo");
   query_addrinfo = symbol("rdma_query_addrinfo");
   write_cm_event = symbol("rdma_write_cm_event");
-  MUST((channel = rdma_create_event_channel()) != NULL);
+  const char* how = argc > 2 ? argv[2] : "";
+  if (strcmp(how, "sync") != 0) MUST((channel = rdma_create_event_channel()) != NULL);
   MUST(rdma_create_id(channel, &id, NULL, RDMA_PS_UDP) == 0);
   MUST(rdma_bind_addr(id, (struct sockaddr*)&address) == 0);
-  if (argc > 2 && strcmp(argv[2], "qp") == 0) MUST(rdma_create_qp(id, NULL, &init) == 0);
+  if (strcmp(how, "qp") == 0) MUST(rdma_create_qp(id, NULL, &init) == 0);
   say("ready");
   char command[256];
   while (read_command(command, sizeof command) && strcmp(command, "quit") != 0) obey(command);
   if (id->qp != NULL) rdma_destroy_qp(id);
   MUST(rdma_destroy_id(id) == 0);
-  rdma_destroy_event_channel(channel);
+  if (channel != NULL) rdma_destroy_event_channel(channel);
   return 0;
 }

@@ -42,6 +42,7 @@ static void* fetch(void* channel) {
   for (;;) {
     MUST(poll(&ready, 1, -1) == 1);
     MUST(rdma_get_cm_event(channel, &event) == 0);
+    MUST(event->status != -EINVAL); /* no library loses an id that moves */
     MUST(write(handed[1], &event, sizeof event) == sizeof event);
   }
 }
