@@ -187,7 +187,7 @@ void Qp::flush_everything() {
 
 // A completion that finds its queue full breaks the QP: work would be lost silently otherwise (IBTA 10.10.2.3).
 void Qp::complete(Cq& cq, const roce::Completion& completion) {
-  if (!cq.push(completion, qpn_) && state() != QpState::err) {
+  if (!cq.push(completion, qpn_) && state() != QpState::err && !error_pending_) {
     error_pending_ = true;
     context_.events().push({.type = AsyncEventType::qp_fatal, .source = this});
   }

@@ -368,6 +368,29 @@ TEST(Qp, AFullCompletionQueueBreaksQueuePairAndQueue) {
   EXPECT_THAT(types, testing::ElementsAre(AsyncEventType::cq_err, AsyncEventType::qp_fatal));
 }
 
+// One ACK brings more completions than there is room for: the queue pair breaks once.
+TEST(Qp, SeveralLostCompletionsAreOneBreak) {
+  Pair pair(2);
+  auto data = pattern(16);
+  std::vector<std::byte> target(64);
+  const roce::Sge sge = pair.sge_a(data);
+  static_cast<void>(pair.sge_b(target));
+  for (unsigned i = 0; i < 6; ++i) {
+    auto write = send_of(i, sge, roce::WorkOp::rdma_write);
+    write.remote_addr = pair.last_b().iova;
+    write.rkey = pair.last_b().rkey;
+    ASSERT_TRUE(pair.qp_a->post_send(once(write)));
+  }
+  pair.run();
+  EXPECT_EQ(pair.qp_a->state(), QpState::err);
+  std::vector<AsyncEventType> types;
+  while (const auto event = pair.a.context->events().take()) {
+    types.push_back(event->type);
+    pair.a.context->events().acknowledge(*event->source);
+  }
+  EXPECT_THAT(types, testing::ElementsAre(AsyncEventType::cq_err, AsyncEventType::qp_fatal));
+}
+
 TEST(Qp, ARefusedRequestIsToldByAnEventThatSaysWhy) {
   struct Case {
     roce::WorkOp op;
