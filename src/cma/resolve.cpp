@@ -194,20 +194,13 @@ Result<cm::Path> Id::make_path() const {
 Status Id::set_path(const cm::Path& path) {
   Entered entered(contract_, Entry::set_path, HW_CALL_SITE);
   if (!move<State::addr_resolved, State::route_query>()) return refusal(EINVAL, Entry::set_path, Rule::needs_address);
-  bool has_device = false;
   {
     rt::Lock lock(data_mutex_);
-    has_device = device_ != nullptr;
-    if (has_device) {
-      path_ = path;
-      path_.device = device_;
-      path_.interface = device_->interface_index();
-      has_path_ = true;
-    }
-  }
-  if (!has_device) {
-    if (!move<State::route_query, State::addr_resolved>()) return fail(ENODEV);
-    return fail(ENODEV);
+    if (device_ == nullptr) return fail(ENODEV);  // it goes, and has claimed the id: the state is not ours to restore
+    path_ = path;
+    path_.device = device_;
+    path_.interface = device_->interface_index();
+    has_path_ = true;
   }
   if (!move<State::route_query, State::route_resolved>()) return fail(ENODEV);
   return {};

@@ -1,7 +1,7 @@
 // The progress rule (DESIGN 1): who receives, who dispatches, who sleeps where.
 //
-// One receive lease per process. Whoever runs takes it: a thread in ibv_poll_cq or ibv_post_*, a thread that is blocked
-// in an event call, Stack::run(), and the service thread when nobody else does.
+// One receive lease per process. Whoever runs takes it: a thread in ibv_poll_cq, a thread that waits for an event,
+// Stack::run(), and the service thread when nobody else does. Posting work sends, and receives nothing.
 #pragma once
 
 #include <cstdint>
