@@ -2,12 +2,15 @@
 
 The same unmodified programs run on both sides: over Hawser on the host, over the kernel in the guest.
 """
+import os
 import re
+import signal
 from typing import NamedTuple
 
 import pytest
 
-from harness import (IPV4, IPV6, LINK_LOCAL, PEER_IPV4, PEER_IPV6, PEER_LINK_LOCAL, Capture, gids, run_pair)
+from harness import (IPV4, IPV6, LINK_LOCAL, PEER_IPV4, PEER_IPV6, PEER_LINK_LOCAL, Capture, gids, run_pair,
+                     wait_for)
 
 RPING_PORT, PORT, UDP_PORT = 7174, 7471, 7174
 GROUP = "239.1.2.3"
@@ -133,6 +136,40 @@ def test_captured_run(ends, host, tmp_path):
     assert capture.tshark("-Y", "_ws.malformed") == []
 
 
+@both_families
+def test_every_operation(ends, host, family, tmp_path):
+    tmp_path.chmod(0o777)
+    capture = Capture(host, tmp_path / "run.pcap", "hw0")
+    server = ends.server.run("cm_operations", "server", ends.server_address[family], PORT)
+    server.line("^listening")
+    client = ends.client.run("cm_operations", "client", ends.server_address[family], PORT)
+    client.line("^sending$")  # and nothing is there to receive it
+    wait_for("an RNR NAK", lambda: capture.tshark("-Y", "infiniband.aeth.syndrome.opcode == 1"))
+    server.say("receive")
+    client.line("^write after that: ")
+    server.say("end")
+    done = client.succeeds()
+    assert "wrong" not in done.replace("wrong key", "") and done.count(": success") == 10
+    assert "write with a wrong key: remote access error" in done
+    assert re.search("^write after that: work request flushed", done, re.M | re.I)
+    received = server.succeeds()
+    for line in ("private data hello", "received 5000, immediate 0, data right", "received 21, immediate 12345678, data right",
+                 "written, immediate 87654321, data right"):
+        assert line in received
+
+
+def test_storm(ends):
+    """Every REQ is on its way before the first answer is read."""
+    server = ends.server.run("cm_storm", "server", ends.server_address["ipv4"], PORT, 300)
+    server.line("^listening")
+    client = ends.client.run("cm_storm", "client", ends.server_address["ipv4"], PORT, 300)
+    for end in (server, client):
+        end.line("^established 300$")
+        end.say("end")
+    for end in (client, server):
+        end.succeeds()
+
+
 # -- refusals
 
 @every_address
@@ -176,6 +213,16 @@ def test_service_answers_with_private_data(ends, family, answer, event):
     server.say(answer)
     client.line(f"^EVENT RDMA_CM_EVENT_{event}$")
     client.line("^  private data 136: answer")
+
+
+def test_accept_after_the_request_was_repeated(ends, host, listener):
+    # A repeated REQ is answered with an MRA, after which the client waits.
+    client = connect(ends)
+    listener.line("^create_qp: ok$")
+    host.reaches(client if ends.client is host else listener, "MRA_REQ_RCVD" if ends.client is host else "MRA_REQ_SENT")
+    listener.say("accept")
+    for end in (listener, client):
+        end.line("^EVENT RDMA_CM_EVENT_ESTABLISHED 0$")
 
 
 # -- ends that go, and ends that die
@@ -240,6 +287,22 @@ def test_killed_in_mid_transfer(ends, victim):
         server.kill()
         assert client.status() == 1
         assert "COMPLETION" in client.output
+
+
+def test_agent_killed_while_connections_move_data(ends, host):
+    address = ends.server_address["ipv4"]
+    server = ends.server.run("cm_transfer", "server", address, PORT, 4)
+    server.line("^listening")
+    client = ends.client.run("cm_transfer", "client", address, PORT, 4)
+    client.line("^round 3$")
+    os.kill(host.agent(), signal.SIGKILL)
+    client.line("^round", count=client.count("^round") + 3)
+    listener = ends.server.run("cm_listen", address, PORT + 1)  # a new connection needs the successor
+    listener.line("^listening")
+    ends.client.run("cm_connect", address, PORT + 1).line("^EVENT RDMA_CM_EVENT_ESTABLISHED 0$")
+    client.say("stop")
+    for end in (client, server):
+        assert "done: 4 connections" in end.succeeds()
 
 
 # -- loss
