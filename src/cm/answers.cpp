@@ -14,7 +14,7 @@ void answer_rej(Core& core, Answered answered, std::uint64_t tid, CommId their_i
   rej.additional_info_length = static_cast<std::uint8_t>(additional_info.size());
   fill(rej.additional_info, additional_info);
   core.counters.rejects_sent.count();
-  static_cast<void>(core.sender.send(to, encode({.tid = tid}, rej)));
+  core.sender.send(to, encode({.tid = tid}, rej));
 }
 
 void answer_stale(Core& core, Answered answered, std::uint64_t tid, CommId their_id, CommId our_id, Qpn their_qpn,
@@ -29,7 +29,7 @@ void answer_stale(Core& core, Answered answered, std::uint64_t tid, CommId their
 void answer_drep(Core& core, const MadHeader& header, const Dreq& dreq, const verbs::MadAddress& to) {
   const Drep drep{.local_comm_id = dreq.remote_comm_id, .remote_comm_id = dreq.local_comm_id};
   core.counters.unmatched.count();
-  static_cast<void>(core.sender.send(to, encode({.tid = header.tid}, drep)));
+  core.sender.send(to, encode({.tid = header.tid}, drep));
 }
 
 void answer_sidr(Core& core, const MadHeader& header, const SidrReq& req, SidrStatus status,
@@ -39,7 +39,7 @@ void answer_sidr(Core& core, const MadHeader& header, const SidrReq& req, SidrSt
   rep.status = static_cast<std::uint8_t>(status);
   rep.service_id = req.service_id;
   core.counters.rejects_sent.count();
-  static_cast<void>(core.sender.send(to, encode({.tid = header.tid}, rep)));
+  core.sender.send(to, encode({.tid = header.tid}, rep));
 }
 
 }  // namespace hawser::cm

@@ -86,8 +86,8 @@ class Endpoint : public std::enable_shared_from_this<Endpoint> {
   void keep_farewell() HW_REQUIRES(mutex_);
 
   // endpoint_send.cpp
-  Status send_now(const MadHeader& header, const Body& body) HW_REQUIRES(mutex_);
-  Status send_request(RequestKind kind, const MadHeader& header, const Body& body, bool report_unreachable = false)
+  void send_now(const MadHeader& header, const Body& body) HW_REQUIRES(mutex_);
+  void send_request(RequestKind kind, const MadHeader& header, const Body& body, bool report_unreachable = false)
       HW_REQUIRES(mutex_);
   Status reject(std::uint16_t reason, std::span<const std::byte> additional_info,
                 std::span<const std::byte> private_data) HW_REQUIRES(mutex_);

@@ -67,7 +67,7 @@ void Endpoint::send_mra(Answered answered, const verbs::MadAddress& to) {
   mra.remote_comm_id = remote_id_;
   mra.answered = answered;
   mra.service_timeout = mra_service_timeout_;
-  static_cast<void>(core_.sender.send(to, encode({.tid = answer_tid_}, mra)));
+  core_.sender.send(to, encode({.tid = answer_tid_}, mra));
 }
 
 // In every other state the peer's REP or its silence is answer enough [spec 5.6.2, 4 #52].
@@ -131,7 +131,7 @@ void Endpoint::on_duplicate_rep(const Rep& rep, const verbs::MadAddress& from) {
   core_.counters.duplicates.count();
   if (state_ == State::established) {
     HW_PROBE("cm-duplicate-rep-answered");
-    static_cast<void>(core_.sender.send(from, encode({.tid = answer_tid_}, make_rtu())));
+    core_.sender.send(from, encode({.tid = answer_tid_}, make_rtu()));
   } else if (state_ == State::mra_rep_sent) {
     send_mra(Answered::rep, from);
   }
@@ -254,7 +254,7 @@ bool Endpoint::take_dreq(const MadHeader& header, const Dreq& dreq, const verbs:
     case State::timewait:
       HW_PROBE("cm-late-dreq-answered");
       core_.counters.duplicates.count();
-      static_cast<void>(core_.sender.send(from, encode({.tid = header.tid}, make_drep())));
+      core_.sender.send(from, encode({.tid = header.tid}, make_drep()));
       return false;
     default: core_.counters.duplicates.count(); return false;
   }

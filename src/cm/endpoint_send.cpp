@@ -39,11 +39,11 @@ Answered rejected_message(State state) {
 
 }  // namespace
 
-Status Endpoint::send_now(const MadHeader& header, const Body& body) {
-  return core_.sender.send(address_, encode(header, body));
+void Endpoint::send_now(const MadHeader& header, const Body& body) {
+  core_.sender.send(address_, encode(header, body));
 }
 
-Status Endpoint::send_request(RequestKind kind, const MadHeader& header, const Body& body, bool report_unreachable) {
+void Endpoint::send_request(RequestKind kind, const MadHeader& header, const Body& body, bool report_unreachable) {
   Request request;
   request.kind = kind;
   request.to = address_;
@@ -53,10 +53,7 @@ Status Endpoint::send_request(RequestKind kind, const MadHeader& header, const B
   request.report_unreachable = report_unreachable;
   request.peer = remote_id_;
   request.owner = weak_from_this();
-  const Result<RequestToken> token = core_.window.submit(std::move(request));
-  if (!token) return fail(token.error());
-  request_ = *token;
-  return {};
+  request_ = core_.window.submit(std::move(request));
 }
 
 // [spec 5.5.1, 1.12.2]
@@ -107,8 +104,7 @@ Status Endpoint::send_req(const ReqParam& param) {
   MadHeader header;
   header.tid = own_tid_;
   header.attribute_modifier = param.ece.attr_mod;
-  const Status sent = send_request(RequestKind::req, header, req, param.report_unreachable);
-  if (!sent) return sent;
+  send_request(RequestKind::req, header, req, param.report_unreachable);
   core_.counters.req_sent.count();
   become(State::req_sent);
   return {};
@@ -138,8 +134,7 @@ Status Endpoint::send_rep(const RepParam& param) {
   MadHeader header;
   header.tid = answer_tid_;
   header.attribute_modifier = param.ece.attr_mod;
-  const Status sent = send_request(RequestKind::rep, header, rep);
-  if (!sent) return sent;
+  send_request(RequestKind::rep, header, rep);
   local_qpn_ = param.qpn;
   receive_psn_ = param.starting_psn;
   responder_resources_ = param.responder_resources;  // the passive side's word counts [spec 5.7]
@@ -160,8 +155,7 @@ Status Endpoint::send_rtu(std::span<const std::byte> private_data) {
   rt::Lock lock(mutex_);
   if (state_ != State::rep_rcvd && state_ != State::mra_rep_sent) return fail(EINVAL);
   answer_data_.assign(private_data.begin(), private_data.end());
-  const Status sent = send_now({.tid = answer_tid_}, make_rtu());
-  if (!sent) return sent;
+  send_now({.tid = answer_tid_}, make_rtu());
   become(State::established);
   return {};
 }
@@ -199,7 +193,8 @@ Status Endpoint::reject(std::uint16_t reason, std::span<const std::byte> additio
     default: return fail(EINVAL);
   }
   core_.counters.rejects_sent.count();
-  return send_now({.tid = answer_tid_}, rej);
+  send_now({.tid = answer_tid_}, rej);
+  return {};
 }
 
 // [spec 5.5.4]
@@ -229,11 +224,7 @@ Status Endpoint::disconnect(std::span<const std::byte> private_data) {
   if (state_ != State::established) return fail(EINVAL);
   answer_data_.clear();  // the RTU's
   own_tid_ = core_.tid(local_id());
-  const Status sent = send_request(RequestKind::dreq, {.tid = own_tid_}, make_dreq(private_data));
-  if (!sent) {
-    enter_timewait();
-    return sent;
-  }
+  send_request(RequestKind::dreq, {.tid = own_tid_}, make_dreq(private_data));
   become(State::dreq_sent);
   return {};
 }
@@ -251,7 +242,8 @@ Status Endpoint::send_drep(std::span<const std::byte> private_data) {
   if (state_ != State::dreq_rcvd) return fail(EINVAL);
   answer_data_.assign(private_data.begin(), private_data.end());
   enter_timewait();
-  return send_now({.tid = answer_tid_}, make_drep());
+  send_now({.tid = answer_tid_}, make_drep());
+  return {};
 }
 
 // Nothing here waits for an answer: what the peer misses, its own timers and our stateless DREP settle [spec 4 #59].
@@ -277,13 +269,13 @@ void Endpoint::end_by_destroy(int reason) {
       break;
     case State::established:
       own_tid_ = core_.tid(local_id());
-      static_cast<void>(send_now({.tid = own_tid_}, make_dreq({})));
+      send_now({.tid = own_tid_}, make_dreq({}));
       enter_timewait();
       break;
     case State::dreq_sent: enter_timewait(); break;
     case State::dreq_rcvd:
       answer_data_.clear();
-      static_cast<void>(send_now({.tid = answer_tid_}, make_drep()));
+      send_now({.tid = answer_tid_}, make_drep());
       enter_timewait();
       break;
     case State::idle:

@@ -24,8 +24,7 @@ Status Endpoint::send_sidr_req(const SidrReqParam& param) {
   req.pkey = path_.pkey;
   req.service_id = param.service_id;
   fill(req.private_data, param.private_data);
-  const Status sent = send_request(RequestKind::sidr_req, {.tid = own_tid_}, req, param.report_unreachable);
-  if (!sent) return sent;
+  send_request(RequestKind::sidr_req, {.tid = own_tid_}, req, param.report_unreachable);
   core_.counters.sidr_req_sent.count();
   become(State::sidr_req_sent);
   return {};
@@ -52,7 +51,7 @@ Status Endpoint::resolve_service(const SidrRepParam& param) {
   fill(rep.additional_info, param.additional_info);
   fill(rep.private_data, param.private_data);
   const verbs::Mad mad = encode({.tid = answer_tid_, .attribute_modifier = param.ece.attr_mod}, rep);
-  if (const Status sent = core_.sender.send(address_, mad); !sent) return sent;
+  core_.sender.send(address_, mad);
   // Next time somebody may listen.
   if (param.status != SidrStatus::unsupported) {
     core_.sidr_requests.answer(sidr_request_, mad, core_.dispatcher.world().now());

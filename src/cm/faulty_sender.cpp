@@ -36,27 +36,22 @@ FaultySender::FaultySender(rt::Dispatcher& dispatcher, MadSender& inner, const L
 
 FaultySender::~FaultySender() { static_cast<void>(dispatcher_.cancel_sync(timer_)); }
 
-Status FaultySender::send(const verbs::MadAddress& to, const verbs::Mad& mad) {
-  return send_by(&MadSender::send, to, mad);
+void FaultySender::send(const verbs::MadAddress& to, const verbs::Mad& mad) { send_by(&MadSender::send, to, mad); }
+
+void FaultySender::send_reporting(const verbs::MadAddress& to, const verbs::Mad& mad) {
+  send_by(&MadSender::send_reporting, to, mad);
 }
 
-Status FaultySender::send_reporting(const verbs::MadAddress& to, const verbs::Mad& mad) {
-  return send_by(&MadSender::send_reporting, to, mad);
-}
-
-Status FaultySender::send_by(Way way, const verbs::MadAddress& to, const verbs::Mad& mad) {
+void FaultySender::send_by(Way way, const verbs::MadAddress& to, const verbs::Mad& mad) {
   if (!any_.load()) return (inner_.*way)(to, mad);
   const auto message = decode(mad);
   const Verdict verdict = message ? judge(*message) : Verdict();
   if (verdict.hit && notify_) notify_();
-  if (verdict.drop) return {};  // lost on the wire, which is no failure to send
+  if (verdict.drop) return;
   if (verdict.delay > rt::Duration::zero()) {
-    hold_back({way, to, mad, verdict.copies}, verdict.delay);
-    return {};
+    return hold_back({way, to, mad, verdict.copies}, verdict.delay);
   }
-  const Status sent = (inner_.*way)(to, mad);
-  for (unsigned copy = 1; copy < verdict.copies; ++copy) static_cast<void>((inner_.*way)(to, mad));
-  return sent;
+  for (unsigned copy = 0; copy < verdict.copies; ++copy) (inner_.*way)(to, mad);
 }
 
 FaultySender::Verdict FaultySender::judge(const Message& message) {
@@ -148,7 +143,7 @@ void FaultySender::on_timer() {
     if (!delayed_.empty()) dispatcher_.arm(timer_, delayed_.begin()->first);
   }
   for (const Delayed& mad : due) {
-    for (unsigned copy = 0; copy < mad.copies; ++copy) static_cast<void>((inner_.*mad.way)(mad.to, mad.mad));
+    for (unsigned copy = 0; copy < mad.copies; ++copy) (inner_.*mad.way)(mad.to, mad.mad);
   }
 }
 

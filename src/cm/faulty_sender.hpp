@@ -27,8 +27,8 @@ class FaultySender final : public MadSender {
   FaultySender(rt::Dispatcher& dispatcher, MadSender& inner, const Ledger& ledger);
   ~FaultySender() override;  // what is still delayed is lost
 
-  Status send(const verbs::MadAddress& to, const verbs::Mad& mad) override;
-  Status send_reporting(const verbs::MadAddress& to, const verbs::Mad& mad) override;
+  void send(const verbs::MadAddress& to, const verbs::Mad& mad) override;
+  void send_reporting(const verbs::MadAddress& to, const verbs::Mad& mad) override;
 
   void set(std::uint32_t number, const MadFault& fault);
   bool clear(std::uint32_t number);  // false if there is none
@@ -49,7 +49,7 @@ class FaultySender final : public MadSender {
     unsigned copies{1};
     rt::Duration delay{};
   };
-  using Way = Status (MadSender::*)(const verbs::MadAddress& to, const verbs::Mad& mad);
+  using Way = void (MadSender::*)(const verbs::MadAddress& to, const verbs::Mad& mad);
   struct Delayed {
     Way way{};
     verbs::MadAddress to;
@@ -57,7 +57,7 @@ class FaultySender final : public MadSender {
     unsigned copies{};
   };
 
-  Status send_by(Way way, const verbs::MadAddress& to, const verbs::Mad& mad);
+  void send_by(Way way, const verbs::MadAddress& to, const verbs::Mad& mad);
   [[nodiscard]] Verdict judge(const Message& message);
   [[nodiscard]] bool concerns(const MadFault& fault, const Message& message) const;
   void hold_back(Delayed delayed, rt::Duration delay);

@@ -32,7 +32,7 @@ void on_repeated(Core& core, const Inbox::Arrival& arrival, const std::optional<
   core.counters.duplicates.count();
   if (!answer) return;  // the program has not answered yet
   HW_PROBE("cm-repeated-sidr-req-answered");
-  static_cast<void>(core.sender.send(arrival.from, *answer));
+  core.sender.send(arrival.from, *answer);
 }
 
 }  // namespace

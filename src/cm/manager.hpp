@@ -21,14 +21,15 @@ class CommIdSpace {
   virtual void release(CommId id) = 0;
 };
 
-// How MADs leave: verbs::Gsi in production.
+// How MADs leave: verbs::Gsi in production. What this host cannot send is lost as on the wire, and nobody is told: a
+// request is repeated, an answer asked for again [spec 5.6.14].
 class MadSender {
  public:
   virtual ~MadSender() = default;
-  virtual Status send(const verbs::MadAddress& to, const verbs::Mad& mad) = 0;
+  virtual void send(const verbs::MadAddress& to, const verbs::Mad& mad) = 0;
   // As send(), in a way that Manager::on_unreachable() hears of it when nobody receives at that address. Where there is
   // no such way it is send().
-  virtual Status send_reporting(const verbs::MadAddress& to, const verbs::Mad& mad) { return send(to, mad); }
+  virtual void send_reporting(const verbs::MadAddress& to, const verbs::Mad& mad) { send(to, mad); }
 };
 
 struct Counters {

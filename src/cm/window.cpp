@@ -19,7 +19,7 @@ Window::LaneKey Window::lane_key(const Request& request) {
   return {request.to.remote, request.to.interface, opening ? LaneKind::opening : LaneKind::progressing};
 }
 
-Result<RequestToken> Window::submit(Request request) {
+RequestToken Window::submit(Request request) {
   rt::Lock lock(mutex_);
   const RequestToken token(++last_token_);
   const LaneKey key = lane_key(request);
@@ -32,12 +32,7 @@ Result<RequestToken> Window::submit(Request request) {
   }
   ++lane.outstanding;
   at->second.holds_place = true;
-  const Status sent = transmit(token, at->second);
-  if (!sent) {
-    remove(at);
-    rearm();
-    return fail(sent.error());
-  }
+  transmit(token, at->second);
   rearm();
   return token;
 }
@@ -71,11 +66,11 @@ std::size_t Window::size() const {
 }
 
 // The wait for the answer begins when the MAD leaves, not when it was submitted.
-Status Window::transmit(RequestToken token, Entry& entry) {
+void Window::transmit(RequestToken token, Entry& entry) {
   wait_again(token, entry);
   const Request& request = entry.request;
-  return request.report_unreachable ? sender_.send_reporting(request.to, request.mad)
-                                    : sender_.send(request.to, request.mad);
+  if (request.report_unreachable) return sender_.send_reporting(request.to, request.mad);
+  sender_.send(request.to, request.mad);
 }
 
 void Window::wait_again(RequestToken token, Entry& entry) {
@@ -118,7 +113,7 @@ void Window::start_waiting(const LaneKey& key) {
     Entry& entry = entries_.at(token);
     ++lane.outstanding;
     entry.holds_place = true;
-    static_cast<void>(transmit(token, entry));  // a loss: the retry timer runs
+    transmit(token, entry);
   }
   if (lane.outstanding == 0 && lane.waiting.empty()) lanes_.erase(at);
 }
@@ -166,7 +161,7 @@ void Window::on_timer() {
       --entry.request.retries;
       count_retransmission(entry.request.kind);
       deadlines_.erase(deadlines_.begin());
-      static_cast<void>(transmit(token, entry));  // the next retransmission is the answer to an error
+      transmit(token, entry);
     }
     rearm();
   }

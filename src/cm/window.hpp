@@ -11,7 +11,6 @@
 #include <set>
 #include <utility>
 
-#include "base/result.hpp"
 #include "base/types.hpp"
 #include "cm/counters.hpp"
 #include "cm/manager.hpp"
@@ -51,9 +50,8 @@ class Window {
   using PeerStopped = std::function<bool(const verbs::MadAddress& to, CommId peer)>;
   void set_peer_stopped(PeerStopped stopped) { peer_stopped_ = std::move(stopped); }
 
-  // Sends now, or when a place becomes free; first come, first served. The error of a transmission that fails at once
-  // is returned, one that fails later counts as a loss.
-  [[nodiscard]] Result<RequestToken> submit(Request request);
+  // Sends now, or when a place becomes free; first come, first served.
+  [[nodiscard]] RequestToken submit(Request request);
   // The answer came, or nobody wants it any more. False if the request is gone already.
   bool cancel(RequestToken token);
   // The peer asked for more time (MRA): the running wait becomes `timeout` from now, and so do later ones. The peer has
@@ -84,7 +82,7 @@ class Window {
   using Entries = std::map<RequestToken, Entry>;
 
   static LaneKey lane_key(const Request& request);
-  Status transmit(RequestToken token, Entry& entry) HW_REQUIRES(mutex_);
+  void transmit(RequestToken token, Entry& entry) HW_REQUIRES(mutex_);
   void remove(Entries::iterator at) HW_REQUIRES(mutex_);
   void release_place(Entry& entry) HW_REQUIRES(mutex_);
   void start_waiting(const LaneKey& key) HW_REQUIRES(mutex_);

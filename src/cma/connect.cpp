@@ -43,7 +43,7 @@ Status Id::connect_under_lock(const ConnParam& param) {
   return sent;
 }
 
-// The lower id is made for this request; it goes again if that cannot be sent [spec 1.4.20, 1.4.21, 1.11.3, 1.14.4].
+// The lower id is made for this request; it goes again if that is refused [spec 1.4.20, 1.4.21, 1.11.3, 1.14.4].
 Status Id::send_request(const ConnParam& param) {
   const auto created =
       core_.services.connections.create([this](cm::Connection&, const cm::Event& event) { return on_cm_event(event); });

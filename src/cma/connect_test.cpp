@@ -43,7 +43,7 @@ TEST_F(ConnectTest, AFailingConnectIsNeverSeenByAHandler) {
   a_.manager->on_address_change(2);  // its work is queued
   std::atomic<bool> dispatching{false};
   std::jthread dispatcher;
-  a_.on_send = [&] {
+  a_.ids.refuse = [&] {
     EXPECT_EQ(client->state(), State::connect);
     dispatcher = std::jthread([&] {
       dispatching = true;
@@ -51,11 +51,10 @@ TEST_F(ConnectTest, AFailingConnectIsNeverSeenByAHandler) {
       EXPECT_TRUE(a_.dispatcher.run());
     });
     dispatching.wait(false);
+    return ENOMEM;
   };
-  a_.send_error = ENETUNREACH;
-  EXPECT_EQ(errno_of(client->connect(with_qp(0x100))), ENETUNREACH);
-  a_.on_send = {};
-  a_.send_error = 0;
+  EXPECT_EQ(errno_of(client->connect(with_qp(0x100))), ENOMEM);
+  a_.ids.refuse = {};
   dispatcher.join();
   ASSERT_EQ(client.types(), Types{addr_change});
   EXPECT_EQ(client.seen[0].state, State::route_resolved);
@@ -348,7 +347,7 @@ TEST_F(ConnectTest, DisconnectedOnceAndNothingAfterItButTimewait) {  // [spec 1.
   world_.pass(100s);
   EXPECT_EQ(client.types(), (Types{connect_response, disconnected, timewait_exit}));
   EXPECT_EQ(listener.types(), (Types{connect_request, established, disconnected, timewait_exit}));
-  EXPECT_EQ(errno_of(client->disconnect()), 0) << "0 even when neither DREQ nor DREP could be sent [spec 1.4]";
+  EXPECT_EQ(errno_of(client->disconnect()), 0) << "0 even when neither DREQ nor DREP fits [spec 1.4]";
 }
 
 TEST_F(ConnectTest, LostRtuEndsInDisconnectedWithoutEstablished) {
@@ -406,6 +405,20 @@ TEST_F(ConnectTest, PrivateDataThatDoesNotFitChangesNothing) {  // [spec 1.4.20,
   EXPECT_EQ(client->state(), State::route_resolved);
   EXPECT_EQ(errno_of(client->disconnect()), EINVAL) << "no lower id is left behind";
   EXPECT_EQ(errno_of(client->connect(with_qp(0x100, std::span(large).first(56)))), 0);
+}
+
+TEST_F(ConnectTest, AHostThatCannotSendGetsItsTerminalEventsAllTheSame) {  // [spec 5.6.14]
+  TestId listener(b_);
+  TestId client(a_), late(a_);
+  establish(listener, client);
+  resolve(late, address("10.0.0.2", 7471));
+  a_.cut_off = true;
+  EXPECT_EQ(errno_of(client->disconnect()), 0);
+  EXPECT_EQ(errno_of(late->connect(with_qp(0x101))), 0);
+  world_.pass(200s);
+  EXPECT_EQ(client.types(), (Types{connect_response, disconnected, timewait_exit}));
+  EXPECT_EQ(client.seen[1].status, -ETIMEDOUT);
+  EXPECT_EQ(late.types(), Types{unreachable});
 }
 
 TEST_F(ConnectTest, AcceptThatFailsRejects) {  // [spec 1.4.27]

@@ -46,12 +46,16 @@ struct TestWorld {
 struct CountingCommIds final : cm::CommIdSpace {
   explicit CountingCommIds(std::uint32_t first) : next(first) {}
   Result<CommId> allocate() override {
+    if (refuse) {
+      if (const int error = refuse(); error != 0) return fail(error);
+    }
     ++live;
     return CommId(next++);
   }
   void release(CommId) override { --live; }
   std::uint32_t next;
   int live = 0;
+  std::function<int()> refuse;  // an errno, or 0: go on. Called with the locks of whoever asks
 };
 
 struct TestLedger final : cm::Ledger {
@@ -142,17 +146,14 @@ struct TestHost final : cm::MadSender {
     std::erase(all.hosts, this);
   }
 
-  Status send(const verbs::MadAddress& to, const verbs::Mad& mad) override {
-    if (on_send) on_send();
-    if (send_error != 0) return fail(send_error);
+  void send(const verbs::MadAddress& to, const verbs::Mad& mad) override {
+    if (cut_off) return;
     all.wire.push_back({to, mad});
     all.sent.push_back(all.wire.back().attribute());
-    return {};
   }
 
   TestWorld& all;
-  int send_error = 0;             // nothing leaves the host
-  std::function<void()> on_send;  // called with the locks of whoever sends
+  bool cut_off = false;  // nothing leaves the host
   rt::Dispatcher dispatcher;
   addr::SimNetworkView network;
   verbs::DeviceTable devices;

@@ -5,17 +5,17 @@
 
 namespace hawser::stack {
 
-Status MadSender::send(const verbs::MadAddress& to, const verbs::Mad& mad) {
+void MadSender::send(const verbs::MadAddress& to, const verbs::Mad& mad) {
   if (log::debug_enabled()) log::debug("to {}: {}", to.remote.text(), describe(mad));
-  return gsi_.send(to, mad);
+  gsi_.send(to, mad);
 }
 
-Status MadSender::send_reporting(const verbs::MadAddress& to, const verbs::Mad& mad) {
+void MadSender::send_reporting(const verbs::MadAddress& to, const verbs::Mad& mad) {
   if (dispatcher_.world().is_simulated()) return send(to, mad);  // no real socket there
   fabric::ReportingSocket* const socket = reporting();
   if (socket == nullptr) return send(to, mad);
   if (log::debug_enabled()) log::debug("to {}, if it is there: {}", to.remote.text(), describe(mad));
-  return gsi_.send_through(socket->fabric(), to, mad);
+  gsi_.send_through(socket->fabric(), to, mad);
 }
 
 fabric::ReportingSocket* MadSender::reporting() {

@@ -21,8 +21,8 @@ class MadSender final : public cm::MadSender {
       : gsi_(gsi), dispatcher_(dispatcher), failed_(!hears_reports) {}
   ~MadSender() override { dispatcher_.cancel_sync(wake_); }
 
-  Status send(const verbs::MadAddress& to, const verbs::Mad& mad) override;
-  Status send_reporting(const verbs::MadAddress& to, const verbs::Mad& mad) override;
+  void send(const verbs::MadAddress& to, const verbs::Mad& mad) override;
+  void send_reporting(const verbs::MadAddress& to, const verbs::Mad& mad) override;
 
   // Readable (POLLERR) while there are reports; -1 until the first send_reporting().
   [[nodiscard]] int report_fd() const;

@@ -13,7 +13,7 @@ constexpr roce::Opcode mad_opcode{.transport = roce::Transport::ud, .operation =
 }  // namespace
 
 // [spec 5.1.2, 5.1.3]
-Status Gsi::send_through(fabric::Fabric& fabric, const MadAddress& to, const Mad& mad) {
+void Gsi::send_through(fabric::Fabric& fabric, const MadAddress& to, const Mad& mad) {
   roce::Packet packet;
   packet.bth.opcode = mad_opcode;
   packet.bth.destination = qpn_gsi;
@@ -29,9 +29,7 @@ Status Gsi::send_through(fabric::Fabric& fabric, const MadAddress& to, const Mad
                                      .traffic_class = to.traffic_class,
                                      .hop_limit = to.hop_limit,
                                      .payload = std::span(buffer).first(bytes)};
-  if (fabric.send({&datagram, 1}) == 0) return fail(ENETUNREACH);
-  count(sent_);
-  return {};
+  if (fabric.send({&datagram, 1}) == 1) count(sent_);
 }
 
 // [spec 5.1.2-5.1.5, 5.8.1]

@@ -10,7 +10,6 @@
 #include <span>
 
 #include "base/ip.hpp"
-#include "base/result.hpp"
 #include "fabric/fabric.hpp"
 #include "verbs/device.hpp"
 
@@ -38,10 +37,10 @@ class Gsi {
  public:
   Gsi(fabric::Fabric& fabric, DeviceTable& devices) : fabric_(fabric), devices_(devices) {}
 
-  // ENETUNREACH when the local stack did not take it (no route, buffers full): as good as lost on the wire.
-  Status send(const MadAddress& to, const Mad& mad) { return send_through(fabric_, to, mad); }
+  // What the local stack does not take (no route, buffers full) is lost as on the wire.
+  void send(const MadAddress& to, const Mad& mad) { send_through(fabric_, to, mad); }
   // By another way than everything else, with the source port of that.
-  Status send_through(fabric::Fabric& fabric, const MadAddress& to, const Mad& mad);
+  void send_through(fabric::Fabric& fabric, const MadAddress& to, const Mad& mad);
 
   // Called in a data-path context: it must only queue (DESIGN 1). `device` owns the address the MAD was sent to. Set
   // before the first packet.

@@ -150,6 +150,16 @@ def test_link_down_and_up(hosts, connected):
         end.line("^EVENT RDMA_CM_EVENT_DISCONNECTED 0$")
 
 
+def test_disconnect_while_nothing_can_be_sent(hosts, listener):  # [spec 5.6.14]
+    impatient = {"HAWSER_CM_RESPONSE_TIMEOUT": "16", "HAWSER_CM_RETRIES": "2"}
+    client = hosts[1].run("cm_events", "connect", IPV4, PORT, env=impatient)
+    client.line("^EVENT RDMA_CM_EVENT_ESTABLISHED 0$")
+    hosts[1].ip("link set hw0 down")
+    client.line("^ASYNC hw_hw0 IBV_EVENT_PORT_ERR$")
+    client.say("disconnect")
+    client.line("^EVENT RDMA_CM_EVENT_DISCONNECTED -110$")
+
+
 # -- addresses
 
 def test_address_added_and_removed(hosts, listener):
