@@ -69,10 +69,12 @@ void Endpoint::become(State next) {
   write_ledger();
 }
 
+void Endpoint::request_answered() {
+  if (request_.value != 0) core_.window.answered(std::exchange(request_, {}));
+}
+
 void Endpoint::cancel_request() {
-  if (request_.value == 0) return;
-  core_.window.cancel(request_);
-  request_ = {};
+  if (request_.value != 0) core_.window.cancel(std::exchange(request_, {}));
 }
 
 void Endpoint::leave_tables() {
@@ -102,7 +104,7 @@ Status Endpoint::notify_established() {
     rt::Lock lock(mutex_);
     if (state_ == State::established) return fail(EISCONN);
     if (!awaits_rtu()) return fail(EINVAL);
-    cancel_request();
+    request_answered();
     become(State::established);
     established_pending_ = true;
   }

@@ -74,6 +74,7 @@ class Endpoint : public std::enable_shared_from_this<Endpoint> {
   void leave_tables() HW_REQUIRES(mutex_);
   void become_idle() HW_REQUIRES(mutex_);
   void enter_timewait() HW_REQUIRES(mutex_);
+  void request_answered() HW_REQUIRES(mutex_);
   void cancel_request() HW_REQUIRES(mutex_);
   [[nodiscard]] bool awaits_rtu() const HW_REQUIRES(mutex_) {
     return state_ == State::rep_sent || state_ == State::mra_rep_rcvd;
@@ -87,8 +88,7 @@ class Endpoint : public std::enable_shared_from_this<Endpoint> {
 
   // endpoint_send.cpp
   void send_now(const MadHeader& header, const Body& body) HW_REQUIRES(mutex_);
-  void send_request(RequestKind kind, const MadHeader& header, const Body& body, bool report_unreachable = false)
-      HW_REQUIRES(mutex_);
+  void send_request(Request request, const MadHeader& header, const Body& body) HW_REQUIRES(mutex_);
   Status reject(std::uint16_t reason, std::span<const std::byte> additional_info,
                 std::span<const std::byte> private_data) HW_REQUIRES(mutex_);
   Status disconnect(std::span<const std::byte> private_data) HW_REQUIRES(mutex_);

@@ -106,7 +106,7 @@ Endpoint::RepOutcome Endpoint::take_rep(const MadHeader& header, const Rep& rep,
     return RepOutcome::dropped;
   }
   if (core_.tables.find_remote_qpn(rep.local_qpn, rep.local_ca_guid) != nullptr) return RepOutcome::stale;
-  cancel_request();
+  request_answered();
   peer_tid_ = header.tid;
   remote_id_ = rep.local_comm_id;
   remote_guid_ = rep.local_ca_guid;
@@ -149,7 +149,7 @@ void Endpoint::on_rtu(const Rtu& rtu) {
       core_.counters.duplicates.count();
       return;
     }
-    cancel_request();
+    request_answered();
     become(State::established);
   }
   deliver(make_event(EventKind::rtu_received, rtu.private_data));
@@ -209,6 +209,7 @@ bool Endpoint::take_rej(const Rej& rej) {
     case State::mra_rep_rcvd:
     case State::req_rcvd:
     case State::mra_req_sent:
+      request_answered();
       if (rej.reason == static_cast<std::uint16_t>(RejectReason::stale_connection)) {
         enter_timewait();
       } else {
@@ -219,6 +220,7 @@ bool Endpoint::take_rej(const Rej& rej) {
     case State::rep_rcvd:
     case State::mra_rep_sent:
     case State::established:
+      request_answered();
       answer_data_.clear();  // the RTU's: a DREQ that comes now gets an empty DREP
       enter_timewait();
       return true;
@@ -245,7 +247,7 @@ bool Endpoint::take_dreq(const MadHeader& header, const Dreq& dreq, const verbs:
     case State::mra_rep_rcvd:
     case State::dreq_sent:
     case State::established:
-      cancel_request();
+      request_answered();
       peer_tid_ = answer_tid_ = header.tid;
       answer_data_.clear();
       become(State::dreq_rcvd);
@@ -268,6 +270,7 @@ void Endpoint::on_drep(const Drep& drep) {
       core_.counters.unmatched.count();
       return;
     }
+    request_answered();
     enter_timewait();
   }
   deliver(make_event(EventKind::drep_received, drep.private_data));

@@ -43,14 +43,12 @@ void Endpoint::send_now(const MadHeader& header, const Body& body) {
   core_.sender.send(address_, encode(header, body));
 }
 
-void Endpoint::send_request(RequestKind kind, const MadHeader& header, const Body& body, bool report_unreachable) {
-  Request request;
-  request.kind = kind;
+// What it is and asks for is in the request already.
+void Endpoint::send_request(Request request, const MadHeader& header, const Body& body) {
   request.to = address_;
   request.mad = encode(header, body);
   request.timeout = request_timeout_;
   request.retries = max_cm_retries_;
-  request.report_unreachable = report_unreachable;
   request.peer = remote_id_;
   request.owner = weak_from_this();
   request_ = core_.window.submit(std::move(request));
@@ -104,7 +102,8 @@ Status Endpoint::send_req(const ReqParam& param) {
   MadHeader header;
   header.tid = own_tid_;
   header.attribute_modifier = param.ece.attr_mod;
-  send_request(RequestKind::req, header, req, param.report_unreachable);
+  send_request({.kind = RequestKind::req, .service = param.service_id, .report_unreachable = param.report_unreachable},
+               header, req);
   core_.counters.req_sent.count();
   become(State::req_sent);
   return {};
@@ -134,7 +133,7 @@ Status Endpoint::send_rep(const RepParam& param) {
   MadHeader header;
   header.tid = answer_tid_;
   header.attribute_modifier = param.ece.attr_mod;
-  send_request(RequestKind::rep, header, rep);
+  send_request({.kind = RequestKind::rep}, header, rep);
   local_qpn_ = param.qpn;
   receive_psn_ = param.starting_psn;
   responder_resources_ = param.responder_resources;  // the passive side's word counts [spec 5.7]
@@ -224,7 +223,7 @@ Status Endpoint::disconnect(std::span<const std::byte> private_data) {
   if (state_ != State::established) return fail(EINVAL);
   answer_data_.clear();  // the RTU's
   own_tid_ = core_.tid(local_id());
-  send_request(RequestKind::dreq, {.tid = own_tid_}, make_dreq(private_data));
+  send_request({.kind = RequestKind::dreq}, {.tid = own_tid_}, make_dreq(private_data));
   become(State::dreq_sent);
   return {};
 }

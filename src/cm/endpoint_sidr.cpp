@@ -24,7 +24,9 @@ Status Endpoint::send_sidr_req(const SidrReqParam& param) {
   req.pkey = path_.pkey;
   req.service_id = param.service_id;
   fill(req.private_data, param.private_data);
-  send_request(RequestKind::sidr_req, {.tid = own_tid_}, req, param.report_unreachable);
+  send_request(
+      {.kind = RequestKind::sidr_req, .service = param.service_id, .report_unreachable = param.report_unreachable},
+      {.tid = own_tid_}, req);
   core_.counters.sidr_req_sent.count();
   become(State::sidr_req_sent);
   return {};
@@ -80,6 +82,7 @@ void Endpoint::on_sidr_rep(const MadHeader& header, const SidrRep& rep) {
       core_.counters.duplicates.count();
       return;
     }
+    request_answered();
     become_idle();
   }
   Event event;

@@ -39,7 +39,7 @@ struct Counters {
 };
 
 struct Limits {
-  unsigned window_places = 64;    // outstanding requests per destination (REQs; REPs and DREQs have as many again)
+  unsigned window_places = 64;    // requests of a kind outstanding per destination and service (window.hpp)
   std::size_t inbox_mads = 4096;  // MADs that wait for the dispatcher; more are dropped and counted
 };
 

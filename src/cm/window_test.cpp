@@ -152,14 +152,61 @@ TEST_F(WindowUnit, WaitingRequestsLeaveInOrderWhenAPlaceIsFree) {
   EXPECT_TRUE(net_.is_quiet());
 }
 
-TEST_F(WindowUnit, EachDestinationHasItsOwnPlaces) {  // [spec 5.6.11]
+TEST_F(WindowUnit, EachDestinationServiceAndKindHasItsOwnPlaces) {  // [spec 5.6.11]
   for (std::uint32_t i = 1; i <= 3; ++i) static_cast<void>(window_.submit(request(i)));
   Request other = request(4);
   other.to.remote = Gid::v4(0x0A00000A);
   static_cast<void>(window_.submit(other));
   EXPECT_EQ(sent(), (std::vector<std::uint32_t>{1, 2, 4}));
   static_cast<void>(window_.submit(request(5, 0, RequestKind::rep)));
-  EXPECT_EQ(sent(), (std::vector<std::uint32_t>{1, 2, 4, 5})) << "another lane";
+  static_cast<void>(window_.submit(request(6, 0, RequestKind::rep)));
+  static_cast<void>(window_.submit(request(7, 0, RequestKind::rep)));
+  static_cast<void>(window_.submit(request(8, 0, RequestKind::dreq)));
+  Request another_service = request(9);
+  another_service.service = ServiceId(2);
+  static_cast<void>(window_.submit(another_service));
+  EXPECT_EQ(sent(), (std::vector<std::uint32_t>{1, 2, 4, 5, 6, 8, 9}));
+}
+
+// [spec 5.6.11]
+TEST_F(WindowUnit, ARequestGivesItsPlaceBackWhenItsFirstWaitIsOver) {
+  for (std::uint32_t i = 1; i <= 3; ++i) static_cast<void>(window_.submit(request(i, 1)));
+  net_.run(99ms);
+  EXPECT_EQ(sent(), (std::vector<std::uint32_t>{1, 2}));
+  net_.run(21ms);
+  EXPECT_EQ(sent(), (std::vector<std::uint32_t>{1, 2, 3, 1, 2})) << "who has waited goes before who has had its chance";
+  EXPECT_EQ(host_.sent[4].time - host_.sent[0].time, 110ms) << "and no more leave at a time than there are places";
+  net_.run();
+  EXPECT_EQ(expired_.size(), 3U);
+  EXPECT_EQ(counters_.read().req_retransmitted, 3U);
+}
+
+TEST_F(WindowUnit, ASilentLaneWidens) {  // [spec 5.6.11]
+  const auto reached = [&] {
+    const auto all = sent();
+    return std::set(all.begin(), all.end()).size();
+  };
+  for (std::uint32_t i = 1; i <= 20; ++i) static_cast<void>(window_.submit(request(i, 15)));
+  EXPECT_EQ(reached(), 2U);
+  net_.run(190ms);
+  EXPECT_EQ(reached(), 2U + 4U);
+  net_.run(100ms);
+  EXPECT_EQ(reached(), 2U + 4U + 8U);
+}
+
+TEST_F(WindowUnit, AnAnswerNarrowsALane) {  // [spec 5.6.11]
+  for (const bool answered : {false, true}) {
+    const RequestToken first = window_.submit(request(1, 15));
+    for (std::uint32_t i = 2; i <= 4; ++i) static_cast<void>(window_.submit(request(i, 0)));
+    net_.run(150ms);  // two have waited in vain; 3 and 4 wait in the places of 1 and 2
+    EXPECT_TRUE(answered ? window_.answered(first) : window_.cancel(first));
+    host_.sent.clear();
+    for (std::uint32_t i = 5; i <= 9; ++i) static_cast<void>(window_.submit(request(i, 0)));
+    net_.run(20ms);
+    EXPECT_EQ(sent(), (answered ? std::vector<std::uint32_t>{} : std::vector<std::uint32_t>{5, 6}));
+    net_.run();
+    EXPECT_EQ(window_.size(), 0U);
+  }
 }
 
 TEST_F(WindowUnit, AnMraFreesThePlaceButKeepsTheTimer) {
