@@ -17,6 +17,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 CTEST_ARGS ?=
 KERNEL_ARGS ?=
+HAWSER_KERNEL ?=
 EXPLORE_SECONDS ?= 600
 FUZZ_SECONDS ?= 600
 FUZZ_SEED ?= 0
@@ -50,7 +51,7 @@ test: packages-build-test $(RELEASE)/build.ninja
 # Not part of `make test`: it needs QEMU, downloads a kernel once, and boots it.
 test-kernel: packages-build-test-kernel $(RELEASE)/build.ninja
 	@cmake --build $(RELEASE) --target product e2e_programs
-	@HAWSER_BUILD=$(RELEASE) timeout -s INT -k 60 1800 /usr/bin/python3 -B -m pytest -q -p no:cacheprovider tests/e2e/kernel $(KERNEL_ARGS)
+	@HAWSER_BUILD=$(RELEASE) HAWSER_KERNEL='$(HAWSER_KERNEL)' timeout -s INT -k 60 1800 /usr/bin/python3 -B -m pytest -q -p no:cacheprovider tests/e2e/kernel $(KERNEL_ARGS)
 
 explore: packages-build-test $(RELEASE)/build.ninja
 	@cmake --build $(RELEASE) --target explore_programs explore_unit_programs

@@ -22,12 +22,12 @@ def guest(tree):
 def host(request, guest):
     """A host of the test's own, at the guest's switch. Afterwards nothing may be left."""
     host = harness.Host(guest.switch.tree, harness.USERS[-1], beside=guest.switch)
-    host.plug_into(guest.switch)
-    yield host
     try:
+        host.plug_into(guest.switch)
+        yield host
         guest.end_programs()
     finally:
-        host.close(check=not request.node.failed)
+        host.close(check=not getattr(request.node, "failed", True))  # it has no such mark yet if the set-up failed
         harness.wait_for("the cable is gone with its host", lambda: "cable" not in guest.switch.read("/proc/net/dev"))
 
 

@@ -4,6 +4,7 @@ The guest is its kernel and an initramfs of nothing but busybox, the modules tha
 machine's packages with their libraries. It runs what is asked of it over TCP: one connection a program, which is its
 standard input and output (`init` says the rest).
 """
+import lzma
 import os
 import re
 import shlex
@@ -35,25 +36,34 @@ def output_of(*argv, **options):
 
 
 class Kernel:
-    """The newest kernel of this Debian: downloaded once as a package, unpacked, not installed."""
+    """A kernel package of Debian, unpacked, not installed: HAWSER_KERNEL (a file), or else the newest kernel of this
+    Debian, downloaded once."""
 
     def __init__(self):
-        package = re.search(r"Depends: (linux-image-\S+)", output_of("apt-cache", "depends", "linux-image-amd64"))[1]
+        given = os.environ.get("HAWSER_KERNEL")
+        package = Path(given).stem if given else re.search(
+            r"Depends: (linux-image-\S+)", output_of("apt-cache", "depends", "linux-image-amd64"))[1]
         self.folder = IMAGES / package
         if not self.folder.exists():
             IMAGES.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=IMAGES) as fresh:
-                os.chmod(fresh, 0o755)
-                subprocess.run(["apt-get", "-q", "download", package], cwd=fresh, check=True)
-                [archive] = Path(fresh).glob("*.deb")
-                members = subprocess.Popen(["dpkg-deb", "--fsys-tarfile", archive], stdout=subprocess.PIPE)
-                subprocess.run(["tar", "-x", "-C", fresh, "./boot", "./lib/modules"], stdin=members.stdout, check=True)
-                archive.unlink()
-                self._find(Path(fresh))
-                subprocess.run(["depmod", "-b", fresh, self.version], check=True)
-                os.rename(fresh, self.folder)
-                os.mkdir(fresh)  # for its manager to remove
+                self._unpack(given or self._download(package, fresh), Path(fresh) / "root")
+                os.rename(Path(fresh) / "root", self.folder)
         self._find(self.folder)
+
+    @staticmethod
+    def _download(package, folder):
+        os.chmod(folder, 0o755)  # apt-get may download as another user
+        subprocess.run(["apt-get", "-q", "download", package], cwd=folder, check=True)
+        [file] = Path(folder).glob("*.deb")
+        return file
+
+    def _unpack(self, file, folder):
+        folder.mkdir()
+        members = subprocess.Popen(["dpkg-deb", "--fsys-tarfile", file], stdout=subprocess.PIPE)
+        subprocess.run(["tar", "-x", "-C", folder, "./boot", "./lib/modules"], stdin=members.stdout, check=True)
+        self._find(folder)
+        subprocess.run(["depmod", "-b", folder, self.version], check=True)
 
     def _find(self, folder):
         [self.image] = folder.glob("boot/vmlinuz-*")
@@ -86,9 +96,11 @@ def make_initramfs(kernel, target):
             (root / folder).mkdir()
         put(HERE / "init", "init")
         put(shutil.which("busybox", path="/bin:/usr/bin"), "bin/busybox")
-        modules = kernel.modules()
-        for number, module in enumerate(modules):
-            put(module, f"modules/{number:02}-{module.name}")
+        (root / "modules").mkdir()
+        for number, module in enumerate(kernel.modules()):
+            opened = lzma.open(module) if module.suffix == ".xz" else open(module, "rb")
+            with opened as source, open(root / f"modules/{number:02}-{module.stem}", "wb") as loadable:
+                shutil.copyfileobj(source, loadable)
         path = "/usr/bin:/usr/sbin:/bin:/sbin"
         programs = [shutil.which(program, path=path) for program in PROGRAMS]
         for program in BUILD.glob("e2e/cm_*"):
