@@ -39,7 +39,7 @@ packages-%:
 	@mkdir -p build
 	@tools/packages.sh $(subst -, ,$*)
 
-packages: packages-build-demo-test-check
+packages: packages-build-demo-bench-test-check
 
 demo: packages-build-demo all
 	@tools/demo.sh $(RELEASE)
@@ -63,7 +63,7 @@ fuzz: packages-build-check build/fuzz/build.ninja build/tsan/build.ninja
 	@cmake --build build/tsan --target hawser-fuzz-threads
 	@tools/fuzz.py $(FUZZ_SECONDS) $(FUZZ_SEED) build/fuzz build/tsan
 
-bench: packages-build-demo $(RELEASE)/build.ninja
+bench: packages-build-demo-bench $(RELEASE)/build.ninja
 	@cmake --build $(RELEASE) --target product bench
 	@bench/run.py $(RELEASE)
 
