@@ -170,9 +170,12 @@ Result<ChannelEvent> EventChannel::try_get_event() {
 Result<ChannelEvent> EventChannel::get_event() {
   for (;;) {
     if (auto event = impl_->take()) return std::move(*event);
-    const bool others_handle = impl_->stack().ids_with_handlers.load() > 0;
-    const auto kind = others_handle ? stack::WaitKind::completions : stack::WaitKind::cm_events;
-    const Status waited = impl_->stack()->engine().wait(kind, impl_->fd(), [this] { return impl_->pending(); });
+    const auto& handling = impl_->stack().ids_with_handlers;
+    const bool dispatches = handling.load() == 0;
+    const Status waited = impl_->stack()->engine().wait(
+        dispatches ? stack::WaitKind::cm_events : stack::WaitKind::completions, impl_->fd(),
+        // Ids with handlers that come meanwhile are not for this thread.
+        [&] { return impl_->pending() || (dispatches && handling.load() > 0); });
     if (!waited) return fail(waited.error());
   }
 }

@@ -158,9 +158,10 @@ Result<std::size_t> Cq::wait(std::span<Completion> out) {
     impl_->cq->request_notification(false);
     if (const std::size_t count = impl_->take(out); count > 0) return count;  // came in between
     const Status waited = impl_->engine.wait(stack::WaitKind::completions, impl_->channel->fd().fd(),
-                                             [this] { return impl_->channel->pending(); });
+                                             [this] { return impl_->channel->pending() || !impl_->cq->empty(); });
     if (!waited) return fail(waited.error());
     impl_->clear_notification();
+    impl_->cq->request_notification(false);  // for other threads that wait here: the event was theirs too
   }
 }
 

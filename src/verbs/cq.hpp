@@ -38,6 +38,7 @@ class Cq : public AsyncSource {
     size_.store(entries_.size(), std::memory_order_release);
     return taken;
   }
+  [[nodiscard]] bool empty() const { return size_.load(std::memory_order_acquire) == 0; }
   // One event for the next completion, or for the next solicited one (errors count as such). A request for any
   // completion is not narrowed by a later one for solicited ones (IBTA 11.4.2.2).
   void request_notification(bool solicited_only);

@@ -110,6 +110,11 @@ def test_ids_end_at_any_moment(host, seed):
     assert established > 0 and ended > 0
 
 
+def test_threads_that_wait(host):
+    libraries = {"LD_LIBRARY_PATH": str(host.tree.hawser.parents[1] / "lib")}
+    host.start(host.tree.programs / "cxx_waiters", "127.0.0.1", 7474, env=libraries).succeeds()
+
+
 @pytest.mark.every_user
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", IPV4])
 def test_datagram_service(example, address):
