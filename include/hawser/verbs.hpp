@@ -186,7 +186,7 @@ class Cq {
   // Takes what is there, oldest first, and makes progress when nothing is. Returns how many. Never blocks.
   std::size_t poll(std::span<Completion> out);
   // Blocks until something is there, and takes it. On a simulated network it makes time pass meanwhile, and fails with
-  // EDEADLK when nothing can come any more. EINTR when a signal handler ran.
+  // EDEADLK when nothing can come any more. EINTR when a signal handler without SA_RESTART ran.
   Result<std::size_t> wait(std::span<Completion> out);
 
   // For a program's own poll() or epoll: request_notification(), poll() until nothing is left, sleep until fd() is

@@ -100,7 +100,10 @@ void IdImpl::destroy() {
     end_on_return_.store(true);
     return;
   }
+  if (locked_by_.load() == rt::this_thread_id()) static_cast<void>(unlock_handler());
   if (!ended_.exchange(true)) {
+    // In another id's handler, whose handler_mutex this thread holds: no handler of ours runs now, and none will.
+    if (stack_->dispatcher().on_dispatching_thread()) return end_later();
     stack_->cma().destroy_id(id_);
     return;
   }
@@ -108,6 +111,16 @@ void IdImpl::destroy() {
   if (stack_->dispatcher().on_dispatching_thread()) return;
   rt::Lock lock(mutex_);
   while (!forgotten_) forgotten_changed_.wait(mutex_);
+}
+
+void IdImpl::end_later() {
+  const auto now = sink();
+  exchange_sink(std::make_shared<const Sink>(Sink{.deliver = [](IdImpl&, CmEvent&) { return 0; },
+                                                  .on_end = now->on_end,
+                                                  .channel = now->channel,
+                                                  .on_leave = now->on_leave}));
+  self_ = shared_from_this();
+  static_cast<void>(stack_->dispatcher().post(end_work_));
 }
 
 // ---- events ----
@@ -178,8 +191,7 @@ int IdImpl::on_request(cma::Id& child, CmEvent& event) {
   handler_thread_.store(rt::ThreadId{});
   // The result is about the child. A listener that was destroyed ends when nobody is inside any more.
   if (end_on_return_.load() && !ended_.exchange(true)) {
-    self_ = shared_from_this();
-    static_cast<void>(stack_->dispatcher().post(end_work_));
+    end_later();
   }
   if (result == 0 && event.request_) {  // nobody has taken it
     impl->ended_.store(true);
@@ -262,7 +274,8 @@ Status IdImpl::accept(const ConnParam* param) HW_NO_THREAD_SAFETY_ANALYSIS {
 }
 
 Status IdImpl::disconnect() {
-  if (const Qp flushing = qp()) flushing.impl()->to_error();
+  const Qp flushing = qp();
+  if (flushing && id_->has_connection()) flushing.impl()->to_error();
   return id_->disconnect();
 }
 

@@ -42,7 +42,7 @@ class IdImpl : public std::enable_shared_from_this<IdImpl> {
   IdImpl(const IdImpl&) = delete;
   IdImpl& operator=(const IdImpl&) = delete;
 
-  // rdma_destroy_id(), once; in the id's own handler: when it returns.
+  // rdma_destroy_id(), once; in a handler: when it returns.
   void destroy();
   // Until destroy(), or until a handler has said so.
   [[nodiscard]] bool alive() const { return !ended_.load(); }
@@ -107,6 +107,8 @@ class IdImpl : public std::enable_shared_from_this<IdImpl> {
   void detach(Membership& membership) HW_REQUIRES(mutex_);
   Status connect_qp(const ConnParam* param);
   void forgotten();
+  // Of an id that is said to have ended: no handler is called any more.
+  void end_later();
 
   StackImpl& stack_;
   cma::Id* id_ = nullptr;  // set before anybody else sees this
@@ -128,7 +130,7 @@ class IdImpl : public std::enable_shared_from_this<IdImpl> {
     HandlerName handler;
   };
   std::optional<End> ended_by_handler_ HW_GUARDED_BY(mutex_);
-  rt::Work end_work_;             // ends a listener that was destroyed in its own handler
+  rt::Work end_work_;             // ends the id when the handler that it was destroyed in has returned
   std::shared_ptr<IdImpl> self_;  // while that is queued
 };
 

@@ -171,6 +171,30 @@ TEST_F(ApiId, MayBeDestroyedInItsOwnHandler) {
   EXPECT_THAT(client.events, ElementsAre(addr_resolved));
 }
 
+TEST_F(ApiId, MayBeDestroyedInTheHandlerOfAnother) {
+  Server server(b_);
+  Client other(a_, to_b_);
+  ASSERT_TRUE(simulation_.run());
+  ASSERT_EQ(other.events.back(), established);
+  Client client(a_, to_b_);
+  client.react = [&](IdRef, CmEvent& event) -> std::optional<int> {
+    if (event.type == established) other.id.destroy();
+    return std::nullopt;
+  };
+  const auto told = other.events;
+  ASSERT_TRUE(simulation_.run());
+  EXPECT_EQ(client.events.back(), established);
+  EXPECT_EQ(other.events, told) << "nothing is told of its end";
+  EXPECT_EQ(server.events.back(), timewait_exit) << "its peer hears of it";
+}
+
+TEST_F(ApiId, MayBeDestroyedUnderItsHandlersLock) {
+  Id id = *a_.create_id([](IdRef, CmEvent&) { return 0; });
+  ASSERT_TRUE(id.lock_handler());
+  id.destroy();
+  ASSERT_TRUE(simulation_.run());
+}
+
 TEST_F(ApiId, AListenerMayBeDestroyedInItsOwnHandler) {
   Server server(b_);
   server.react = [&](IdRef, CmEvent& event) -> std::optional<int> {
@@ -197,6 +221,19 @@ TEST_F(ApiId, ConnectsInItsHandlerOnlyLocked) {
   ASSERT_TRUE(simulation_.run());
   EXPECT_EQ(errno_of(in_handler), EDEADLK);
   EXPECT_THAT(in_handler.error().message(), HasSubstr("use connect_locked"));
+  EXPECT_EQ(client.events.back(), established);
+}
+
+TEST_F(ApiId, ARefusedDisconnectLeavesTheQueuePairAlone) {  // [spec 1.4.29]
+  Server server(b_);
+  Client client(a_, to_b_);
+  client.react = [&](IdRef id, CmEvent& event) -> std::optional<int> {
+    if (event.type != route_resolved) return std::nullopt;
+    client.end = Endpoint::make(a_, id);
+    EXPECT_EQ(errno_of(id.disconnect()), EINVAL);
+    return -errno_of(id.connect_locked({}));
+  };
+  ASSERT_TRUE(simulation_.run());
   EXPECT_EQ(client.events.back(), established);
 }
 

@@ -18,7 +18,7 @@ struct FaultLine {
 };
 
 void add_target_options(CLI::App& command, FaultLine& line) {
-  command.add_option("--pid", line.target.pid, "only in this process (see `hawser ids`)");
+  command.add_option("--pid", line.target.pid, "only in this process (see `hawser ids`)")->check(CLI::PositiveNumber);
   command.add_option("--program", line.target.program, "only in processes of this program, also in those that come");
 }
 
@@ -91,9 +91,9 @@ void add_fault_command(CLI::App& app, int& exit_status) {
   CLI::App* list = fault->add_subcommand("list", "Show the faults in force and what they have done");
   list->add_flag("--json", *json, "for programs");
   list->callback([json, &exit_status] { exit_status = list_faults(*json); });
-  const auto number = std::make_shared<std::uint32_t>(0);
+  const auto number = std::make_shared<std::uint32_t>(0);  // all
   CLI::App* clear = fault->add_subcommand("clear", "End a fault, or all of them");
-  clear->add_option("NUMBER", *number, "as `hawser fault list` shows it (default: all)");
+  clear->add_option("NUMBER", *number, "as `hawser fault list` shows it (default: all)")->check(CLI::PositiveNumber);
   clear->callback([number, &exit_status] { exit_status = clear_faults(*number); });
 }
 

@@ -111,6 +111,8 @@ class Id : public DeviceHook {
   Status leave_multicast(MembershipHandle membership);
   // The program's QP, for the ledger and for messages whose ConnParam names none.
   void set_qp(Qpn qpn, bool srq);
+  // What disconnect() needs.
+  [[nodiscard]] bool has_connection() const { return connection() != nullptr; }
 
   // Options [spec 1.14]: EINVAL as [spec 1.4].
   Status set_reuse_address(bool reuse);
