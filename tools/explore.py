@@ -46,10 +46,11 @@ def summarize(rows, planted):
     """Rows as printed: origin, schedules, seed, race, unit tests."""
     origins = {row[0] for row in rows}
     races = [row for row in rows if row[3] == "yes"]
+    passed = sum(row[4] == "pass" for row in races)
     print(f"mutants: {len(rows)} found of {planted} planted, after {statistics.median(int(row[1]) for row in rows):g} "
           f"schedules (median); {sum(origin.endswith('/8') for origin in origins)} of the eight patches, "
           f"{sum(origin.startswith('#') for origin in origins)} of the later bugs; "
-          f"{len(races)} races, which pass the unit tests" if rows else "mutants: none found")
+          f"{len(races)} races, of which {passed} passed the unit tests" if rows else "mutants: none found")
 
 
 def rules():

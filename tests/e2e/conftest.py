@@ -1,3 +1,5 @@
+import contextlib
+
 import pytest
 
 import harness
@@ -43,12 +45,15 @@ def hosts(request, tree):
     """Two hosts and a cable between them: hw0 of each."""
     harness.need_namespaces()
     user = getattr(request, "param", harness.USERS[-1])
-    first = harness.Host(tree, user)
-    second = harness.Host(tree, user, beside=first)
-    first.wire_to(second)
-    yield first, second
-    for host in (first, second):
-        host.close(check=not request.node.failed)
+    with contextlib.ExitStack() as ends:
+        def new_host(**where):
+            made = harness.Host(tree, user, **where)
+            ends.callback(lambda: made.close(check=not request.node.failed))
+            return made
+        first = new_host()
+        second = new_host(beside=first)
+        first.wire_to(second)
+        yield first, second
 
 
 def pytest_configure(config):

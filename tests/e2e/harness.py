@@ -43,8 +43,9 @@ def wait_for(what, look, liveness_s=LIVENESS_S):
 
 
 def need_namespaces():
-    if os.geteuid() != 0 and subprocess.run(["unshare", "-Urn", "true"], capture_output=True).returncode != 0:
-        pytest.skip("needs root, or a user who may make network namespaces (unshare -Urn)")
+    how = "-n" if os.geteuid() == 0 else "-Urn"  # root without CAP_SYS_ADMIN (a container) may not either
+    if subprocess.run(["unshare", how, "true"], capture_output=True).returncode != 0:
+        pytest.skip(f"needs a user who may make network namespaces (unshare {how})")
 
 
 # The users whose programs the tests run: as root, root and an unprivileged one; otherwise whoever we are.
@@ -349,9 +350,9 @@ class Host:
         return left
 
     def close(self, check):
-        for process in self.processes:
-            process.kill()
         try:
+            for process in self.processes:
+                process.kill()
             if check:
                 seen = collections.deque(maxlen=1)
                 try:
