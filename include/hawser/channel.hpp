@@ -41,8 +41,8 @@ class EventChannel {
   [[nodiscard]] Result<Id> create_id(PortSpace port_space = PortSpace::tcp, std::optional<QpType> qp_type = {});
 
   // The oldest event. Blocks until there is one; meanwhile the thread receives and, as long as the Stack has no ids
-  // with handlers, dispatches, so that no other thread has to be woken. EINTR when a signal handler without SA_RESTART ran. On a simulated
-  // network it makes time pass, and fails with EDEADLK when nothing will happen any more.
+  // with handlers, dispatches, so that no other thread has to be woken. EINTR when a signal handler without SA_RESTART
+  // ran. On a simulated network it makes time pass, and fails with EDEADLK when nothing will happen any more.
   [[nodiscard]] Result<ChannelEvent> get_event();
   // EAGAIN if there is none now.
   [[nodiscard]] Result<ChannelEvent> try_get_event();

@@ -8,7 +8,8 @@
 //      reject, disconnect, create_qp, destroy_qp, join_multicast, options, queries. resolve_addr, resolve_ib_service,
 //      listen, connect and leave_multicast would wait for themselves, and say so (EDEADLK).
 //
-//   5. A handler knows its id by the IdRef that it is given. The Id of the owner is no handle for it: its destroy(), its
+//   5. A handler knows its id by the IdRef that it is given. The Id of the owner is no handle for it: its destroy(),
+//   its
 //      destructor and a move change it while handlers may still run.
 //
 // Handlers run on a thread that is in Stack::run() or poll(), else on the service thread of the Stack, and must not
@@ -157,8 +158,8 @@ class Id : public IdRef {
   Id(Id&& other) noexcept;
   Id& operator=(Id&& other) noexcept;
   ~Id();
-  // Ends the id, and waits until no handler of it runs. In a handler, its own or another id's: it ends when that one has
-  // returned, and no handler of it is called any more.
+  // Ends the id, and waits until no handler of it runs. In a handler, its own or another id's: it ends when that one
+  // has returned, and no handler of it is called any more.
   void destroy();
 
   explicit Id(std::shared_ptr<IdImpl> impl);

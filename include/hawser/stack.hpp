@@ -65,8 +65,9 @@ class Stack {
   // Does what is due now, handlers included, on the calling thread. Whether there was anything to do.
   bool poll();
   // Makes this thread the one that receives and runs handlers, until `done()` is true (asked after each thing that
-  // happened) or interrupt() is called: no other thread has to be woken for an event. EINTR when a signal handler without SA_RESTART ran.
-  // On a simulated network it makes time pass, and fails with EDEADLK when nothing will happen any more.
+  // happened) or interrupt() is called: no other thread has to be woken for an event. EINTR when a signal handler
+  // without SA_RESTART ran. On a simulated network it makes time pass, and fails with EDEADLK when nothing will happen
+  // any more.
   Status run(const std::function<bool()>& done = {});
   // Ends the run() under way, or else the next one. Safe in signal handlers.
   void interrupt();
