@@ -161,20 +161,19 @@ std::vector<verbs::InterfaceSnapshot> NetlinkView::interfaces() {
   return snapshots;
 }
 
-std::optional<std::uint32_t> NetlinkView::known_owner(const IpAddress& address) const {
+std::optional<std::uint32_t> NetlinkView::known_owner(const IpAddress& address, std::uint32_t scope) const {
   for (const Known& known : known_) {
-    const bool loopback = known.snapshot.loopback && address.is_v4() && address.is_loopback();
-    if (loopback || has_address(known.snapshot, address)) return known.snapshot.index;
+    if (known.snapshot.owns(address, scope)) return known.snapshot.index;
   }
   return std::nullopt;
 }
 
-Result<std::uint32_t> NetlinkView::owner(const IpAddress& address) {
+Result<std::uint32_t> NetlinkView::owner(const IpAddress& address, std::uint32_t scope) {
   if (known_is_current_) {
-    if (const auto index = known_owner(address)) return *index;
+    if (const auto index = known_owner(address, scope)) return *index;
   }
   look();
-  if (const auto index = known_owner(address)) return *index;
+  if (const auto index = known_owner(address, scope)) return *index;
   return fail(ENODEV);
 }
 
@@ -194,7 +193,8 @@ Result<Route> NetlinkView::route(const IpAddress& destination, const std::option
                                  std::uint32_t interface) {
   alignas(nlmsghdr) std::array<char, question_bytes> question{};
   rt::Lock lock(mutex_);
-  if (source && !owner(*source)) return fail(EADDRNOTAVAIL);
+  if (!known_is_current_) look();
+  if (source && !owner(*source, interface)) return fail(EADDRNOTAVAIL);
   std::optional<RouteMessage> answer;
   const Status asked = query_->ask(ask_route(question.data(), destination, source, interface),
                                    [&](const nlmsghdr* message) { answer = parse_route(message); });
@@ -206,9 +206,11 @@ Result<Route> NetlinkView::route(const IpAddress& destination, const std::option
   route.hop_limit = answer->hop_limit.value_or(route.hop_limit);
   route.interface = answer->interface;
   // The kernel says lo for our own addresses, which is how the datagrams go; and for an IPv6 address of an interface
-  // that has only just come up it does not say so yet.
+  // that has only just come up it does not say so yet. Without an interface asked for, a link-local address that is not
+  // ours is one on the link that the route leaves by.
   const std::optional<std::uint32_t> of_owner =
-      route.local ? owner(destination).value_or(answer->interface) : known_owner(destination);
+      route.local ? owner(destination, interface).value_or(answer->interface)
+                  : known_owner(destination, interface != 0 ? interface : answer->interface);
   if (of_owner) {
     route.local = true;
     route.gateway.reset();

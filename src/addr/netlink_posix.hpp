@@ -46,9 +46,10 @@ class NetlinkView final : public NetworkView {
   void look() HW_REQUIRES(mutex_);
   void keep_unseen(std::vector<Known>& seen) const HW_REQUIRES(mutex_);
   void look_again_later();
-  // The interface that has the address; asks the kernel if we know none.
-  Result<std::uint32_t> owner(const IpAddress& address) HW_REQUIRES(mutex_);
-  std::optional<std::uint32_t> known_owner(const IpAddress& address) const HW_REQUIRES(mutex_);
+  // The interface that has the address (a link-local one: the interface `scope`, if that is not 0); asks the kernel if
+  // we know none.
+  Result<std::uint32_t> owner(const IpAddress& address, std::uint32_t scope) HW_REQUIRES(mutex_);
+  std::optional<std::uint32_t> known_owner(const IpAddress& address, std::uint32_t scope) const HW_REQUIRES(mutex_);
   Result<IpAddress> any_address(std::uint32_t interface, bool v4) HW_REQUIRES(mutex_);
   [[nodiscard]] bool needs_no_neighbour(std::uint32_t interface) HW_REQUIRES(mutex_);
 

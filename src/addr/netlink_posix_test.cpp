@@ -256,6 +256,27 @@ TEST_F(NetlinkTest, RoutesToTheLinkToOurselvesAndNowhere) {
   EXPECT_FALSE(view_->route(ip("10.9.0.255"), std::nullopt, 0)) << "broadcast";
 }
 
+TEST_F(NetlinkTest, ALinkLocalAddressIsItsInterfaces) {
+  const std::uint32_t v1 = index_of("v1");
+  for (const std::uint32_t interface : {v0_, v1}) {
+    ASSERT_EQ(kernel_->address(RTM_NEWADDR, interface, ip("fe80::5"), 64), 0);
+  }
+  ASSERT_EQ(kernel_->address(RTM_NEWADDR, v0_, ip("fe80::6"), 64), 0);
+  ASSERT_TRUE(find("v0"));  // a look sees them before the kernel tells of them, and before their routes are there
+  for (const std::uint32_t interface : {v0_, v1}) {
+    const auto own = view_->route(ip("fe80::5"), std::nullopt, interface);
+    ASSERT_TRUE(own);
+    EXPECT_TRUE(own->local);
+    EXPECT_EQ(own->interface, interface);
+  }
+  const auto of_the_other_end = view_->route(ip("fe80::6"), std::nullopt, v1);
+  ASSERT_TRUE(of_the_other_end);
+  EXPECT_FALSE(of_the_other_end->local) << "ours, but not on this link";
+  EXPECT_EQ(of_the_other_end->interface, v1);
+  EXPECT_EQ(errno_of(view_->route(ip("fe80::7"), ip("fe80::6"), v1)), EADDRNOTAVAIL);
+  EXPECT_TRUE(view_->route(ip("fe80::7"), ip("fe80::6"), v0_));
+}
+
 TEST_F(NetlinkTest, NeighboursAreFoundAndToldOf) {
   std::vector<NeighbourChange> told;
   view_->set_observer({.interfaces_changed = nullptr, .neighbour_changed = [&](const auto& c) { told.push_back(c); }});

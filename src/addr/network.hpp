@@ -36,7 +36,8 @@ class NetworkView {
  public:
   virtual ~NetworkView() = default;
   [[nodiscard]] virtual std::vector<verbs::InterfaceSnapshot> interfaces() = 0;
-  // ENETUNREACH, EHOSTUNREACH, EADDRNOTAVAIL (source is not ours), ENODEV.
+  // ENETUNREACH, EHOSTUNREACH, EADDRNOTAVAIL (source is not ours), ENODEV. Link-local addresses are those of
+  // `interface`, if that is not 0.
   [[nodiscard]] virtual Result<Route> route(const IpAddress& destination, const std::optional<IpAddress>& source,
                                             std::uint32_t interface) = 0;
   // The MAC of a reachable neighbour; ENODATA after having asked the kernel to find it out (a change is told later).

@@ -5,11 +5,6 @@
 namespace hawser::addr {
 namespace {
 
-bool owns(const verbs::InterfaceSnapshot& interface, const IpAddress& address) {
-  if (interface.loopback && address.is_loopback() && address.is_v4()) return true;
-  return std::ranges::find(interface.addresses, address) != interface.addresses.end();
-}
-
 std::optional<IpAddress> address_of_family(const verbs::InterfaceSnapshot& interface, const IpAddress& like) {
   const auto same = [&](const IpAddress& address) { return address.is_v4() == like.is_v4(); };
   const auto found = std::ranges::find_if(interface.addresses, same);
@@ -71,22 +66,21 @@ std::vector<verbs::InterfaceSnapshot> SimNetworkView::interfaces() {
 Result<Route> SimNetworkView::route(const IpAddress& destination, const std::optional<IpAddress>& source,
                                     std::uint32_t interface) {
   rt::Lock lock(mutex_);
-  const auto has = [](const IpAddress& address) {
-    return [&address](const verbs::InterfaceSnapshot& i) { return owns(i, address); };
+  const auto has = [interface](const IpAddress& address) {
+    return [&address, interface](const verbs::InterfaceSnapshot& i) { return i.owns(address, interface); };
   };
   if (source && std::ranges::none_of(interfaces_, has(*source))) return fail(EADDRNOTAVAIL);
   if (const auto set = routes_.find(destination); set != routes_.end()) return set->second;
   if (const auto owner = std::ranges::find_if(interfaces_, has(destination)); owner != interfaces_.end()) {
     Route route;
-    route.source = source.value_or(
-        owns(*owner, destination) && owner->loopback && destination.is_v4() ? IpAddress::v4(0x7F000001) : destination);
+    route.source = source.value_or(owner->loopback && destination.is_v4() ? IpAddress::v4(0x7F000001) : destination);
     route.interface = owner->index;
     route.local = true;
     return route;
   }
   for (const auto& candidate : interfaces_) {
     if (candidate.loopback || (interface != 0 && candidate.index != interface)) continue;
-    if (source && !owns(candidate, *source)) continue;
+    if (source && !candidate.owns(*source, interface)) continue;
     const auto own = address_of_family(candidate, destination);
     if (!own) continue;
     Route route;

@@ -56,7 +56,8 @@ void Doorman::on_datagram(const fabric::InDatagram& datagram, rt::Time now) {
 // A duplicate must reach the process that has taken the request even if nobody listens any more: a refusal would kill a
 // handshake in progress [spec 5.6].
 std::optional<std::uint32_t> Doorman::destination_of(const Known& known, ServiceId service,
-                                                     const IpAddress& destination, rt::Time now) {
+                                                     const IpAddress& destination, std::uint32_t interface,
+                                                     rt::Time now) {
   ++counters_.requests;
   const auto refresh = [&] {
     connections_.refresh();
@@ -70,7 +71,8 @@ std::optional<std::uint32_t> Doorman::destination_of(const Known& known, Service
   };
   if (now - refreshed_ > index_age_max) refresh();
   if (const auto slot = taken_by()) return slot;
-  if (const auto listener = ports_.listener(service, destination); listener && is_live(*listener)) return listener;
+  if (const auto listener = ports_.listener(service, destination, interface); listener && is_live(*listener))
+    return listener;
   refresh();
   return taken_by();
 }
@@ -83,7 +85,8 @@ void Doorman::on_request(const ArrivedMad& mad, const cm::Req& request, const fa
     const auto slot = connections_.by_comm_id(request.local_ca_guid, request.local_comm_id);
     return slot ? slot : connections_.by_qpn(request.local_ca_guid, request.local_qpn);
   };
-  if (const auto slot = destination_of(known, request.service_id, destination, now)) return relay(*slot, datagram);
+  if (const auto slot = destination_of(known, request.service_id, destination, datagram.interface, now))
+    return relay(*slot, datagram);
   ++counters_.rejected;
   send_mad(fabric_, mad.from, reject_request(mad.message.header, request, cm::RejectReason::invalid_service_id));
 }
@@ -95,7 +98,8 @@ void Doorman::on_service_request(const ArrivedMad& mad, const cm::SidrReq& reque
   const auto known = [&] {
     return connections_.by_sidr_request(mad.from.remote, request.request_id, mad.message.header.tid);
   };
-  if (const auto slot = destination_of(known, request.service_id, destination, now)) return relay(*slot, datagram);
+  if (const auto slot = destination_of(known, request.service_id, destination, datagram.interface, now))
+    return relay(*slot, datagram);
   ++counters_.rejected;
   send_mad(fabric_, mad.from, unsupported_service(mad.message.header, request));
 }

@@ -41,7 +41,7 @@ class Doorman {
   // The slot that has taken a request before, by the index of connections.
   using Known = std::function<std::optional<std::uint32_t>()>;
   std::optional<std::uint32_t> destination_of(const Known& known, ServiceId service, const IpAddress& destination,
-                                              rt::Time now);
+                                              std::uint32_t interface, rt::Time now);
 
   fabric::Fabric& fabric_;
   const LeaseTable& leases_;

@@ -17,7 +17,7 @@ std::optional<ArrivedMad> parse_mad(const fabric::InDatagram& datagram, const ro
   ArrivedMad arrived;
   arrived.from = {datagram.destination, datagram.source, datagram.interface, datagram.traffic_class, 64};
   // Everything between two addresses of this host comes in through `lo`; only link-local addresses need an interface.
-  if (!datagram.source.is_link_local()) arrived.from.interface = 0;
+  if (!fabric::needs_interface(datagram.destination, datagram.source)) arrived.from.interface = 0;
   arrived.message = *message;
   return arrived;
 }

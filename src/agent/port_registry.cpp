@@ -6,9 +6,9 @@ namespace hawser::agent {
 namespace {
 
 // How well a listener's address fits a request's destination: 0 not at all, 1 as a wildcard, 2 exactly.
-[[nodiscard]] int fit(const cma::PortRequest& listener, const IpAddress& destination) {
+[[nodiscard]] int fit(const cma::PortRequest& listener, const IpAddress& destination, std::uint32_t interface) {
   const IpAddress& address = listener.source.ip;
-  if (address == destination) return 2;
+  if (address == destination) return address.is_link_local() && listener.source.scope_id != interface ? 0 : 2;
   if (!address.is_any()) return 0;
   if (address.is_v4() || listener.source.family == Family::inet) return destination.is_v4() ? 1 : 0;
   return !listener.v6_only || !destination.is_v4() ? 1 : 0;
@@ -142,14 +142,15 @@ std::vector<ServiceOwner> PortRegistry::sole_listeners() const {
   return services;
 }
 
-std::optional<std::uint32_t> PortRegistry::listener(ServiceId service, const IpAddress& destination) const {
+std::optional<std::uint32_t> PortRegistry::listener(ServiceId service, const IpAddress& destination,
+                                                    std::uint32_t interface) const {
   if (service.value >> 32 != 0) return std::nullopt;
   const auto space = static_cast<cma::PortSpace>(service.value >> 16 & 0xFFFF);
   const auto [first, last] = listeners_.equal_range({space, static_cast<std::uint16_t>(service.value)});
   std::optional<std::uint32_t> best;
   int best_fit = -1;
   for (auto at = first; at != last; ++at) {
-    const int this_fit = fit(bindings_.at(at->second).request, destination);
+    const int this_fit = fit(bindings_.at(at->second).request, destination, interface);
     if (this_fit <= best_fit) continue;
     best_fit = this_fit;
     best = at->second.first;

@@ -34,9 +34,11 @@ class PortRegistry {
   [[nodiscard]] bool listeners_changed() const { return listeners_changed_; }
   void settle() { listeners_changed_ = false; }
 
-  // Who listens for this service id: the one whose address matches best; if nobody's does, anybody who listens on the
+  // Who listens for this service id, asked for at `destination` (of the interface that the request came in by, if the
+  // address is link-local): the one whose address matches best; if nobody's does, anybody who listens on the
   // port at another address (that process then rejects with 28, as the kernel would [spec 5.6]).
-  [[nodiscard]] std::optional<std::uint32_t> listener(ServiceId service, const IpAddress& destination) const;
+  [[nodiscard]] std::optional<std::uint32_t> listener(ServiceId service, const IpAddress& destination,
+                                                      std::uint32_t interface) const;
 
  private:
   using Name = std::pair<std::uint32_t, std::uint64_t>;  // slot, handle

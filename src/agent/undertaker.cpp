@@ -91,7 +91,7 @@ std::optional<Debt> debt_of(const cm::LedgerRecord& record) {
   std::ranges::copy(record.local_gid, debt.to.local.bytes.begin());
   std::ranges::copy(record.remote_gid, debt.to.remote.bytes.begin());
   // A connection within this host goes through `lo`, whatever device it is on.
-  debt.to.interface = debt.to.remote.is_link_local() ? record.device_interface : 0;
+  debt.to.interface = fabric::needs_interface(debt.to.local, debt.to.remote) ? record.device_interface : 0;
   debt.to.traffic_class = record.traffic_class;
   debt.to.hop_limit = record.hop_limit != 0 ? record.hop_limit : std::uint8_t{64};
   debt.awaits_answer = std::holds_alternative<cm::Dreq>(message->body);

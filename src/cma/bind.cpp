@@ -83,9 +83,7 @@ Status Id::check_bindable(const SocketAddress& source, Entry entry) const {
   if (scoped && source.scope_id == 0) return refusal(EINVAL, entry, Rule::no_scope);
   const auto interfaces = core_.services.network.interfaces();
   const auto owns = [&](const verbs::InterfaceSnapshot& interface) {
-    if (scoped && interface.index != source.scope_id) return false;
-    if (interface.loopback && source.ip.is_v4() && source.ip.is_loopback()) return true;
-    return std::ranges::find(interface.addresses, source.ip) != interface.addresses.end();
+    return interface.owns(source.ip, source.scope_id);
   };
   if (scoped && std::ranges::find(interfaces, source.scope_id, &verbs::InterfaceSnapshot::index) == interfaces.end()) {
     return refusal(ENODEV, entry, Rule::no_scope);

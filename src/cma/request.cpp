@@ -73,7 +73,7 @@ Status Core::check_reverse_route(const verbs::DevicePtr& device, const PrivateHe
   if (peer.is_any() || peer.is_multicast() || self.is_any() || self.is_multicast()) return fail(EHOSTUNREACH);
   if (device->is_loopback()) return {};
   if (peer.is_loopback() || self.is_loopback()) return fail(EHOSTUNREACH);
-  const std::uint32_t scope = peer.is_link_local() ? device->interface_index() : 0;
+  const std::uint32_t scope = peer.is_link_local() || self.is_link_local() ? device->interface_index() : 0;
   const auto route = services.network.route(peer, self, scope);
   if (!route) return fail(EHOSTUNREACH);
   // Our own addresses are reached from any device: the datagrams go through lo [spec 4 #23].

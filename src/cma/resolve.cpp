@@ -61,7 +61,8 @@ Status Id::resolve_addr(const SocketAddress* source, const SocketAddress& destin
     return refusal(ENODEV, Entry::resolve_addr, Rule::device_gone);
   }
   const auto source_ip = from.ip.is_any() ? std::nullopt : std::optional(from.ip);
-  const std::uint32_t interface = to.scope_id != 0 ? to.scope_id : from.scope_id;
+  // What is bound to a link stays on it.
+  const std::uint32_t interface = from.ip.is_link_local() || to.scope_id == 0 ? from.scope_id : to.scope_id;
   const Status started = core_.services.resolver.resolve(address_request_, source_ip, to.ip, interface, timeout,
                                                          [this](const auto& result) { on_address(result); });
   if (!started && !move<State::addr_query, State::addr_bound>()) HW_BUG("cma-addr-query-left");
@@ -107,13 +108,15 @@ void Id::on_address(const Result<addr::Resolved>& result) {
 Status Id::adopt(const addr::Resolved& resolved) {
   if (device() == nullptr) {
     if (port_space_ == PortSpace::ipoib) return fail(EINVAL);  // no interface of ours is InfiniBand
-    const verbs::DevicePtr device = core_.services.devices.find_by_address(gid_of(resolved.source));
+    const verbs::DevicePtr device = core_.services.devices.find_by_address(gid_of(resolved.source), resolved.interface);
     if (device == nullptr) return fail(ENODEV);
     if (Status attached = core_.attach(*this, device); !attached) return attached;
   }
   rt::Lock lock(data_mutex_);
-  if (source_.ip.is_any()) source_.ip = resolved.source;
-  if (source_.ip.is_link_local()) source_.scope_id = resolved.interface;
+  if (source_.ip.is_any()) {
+    source_.ip = resolved.source;
+    if (source_.ip.is_link_local()) source_.scope_id = resolved.interface;
+  }
   resolved_ = resolved;
   write_ledger_addresses();
   return {};

@@ -106,6 +106,43 @@ TEST_F(ResolveTest, ReissueWhileTheFirstRequestIsOnItsWayOut) {
   EXPECT_EQ(id->types(), Types{addr_error}) << "nothing runs for a destroyed id";
 }
 
+// Two interfaces of one MAC, as a VLAN has with what it stands on.
+class LinkLocalTest : public ResolveTest {
+ protected:
+  void SetUp() override {
+    a_.network.set_interfaces(
+        {loopback(), ethernet(2, "eth0", {"10.0.0.1", "fe80::1", "fe80::5"}), ethernet(4, "eth0.10", {"fe80::1"})});
+  }
+};
+
+TEST_F(LinkLocalTest, ADestinationOfOursIsAttachedToItsInterface) {  // [spec 1.7.2]
+  for (const std::uint32_t scope : {2U, 4U}) {
+    TestId id(a_);
+    resolve(id, address("fe80::1", 7471, scope));
+    EXPECT_EQ(id->route().device->interface_index(), scope);
+    EXPECT_EQ(id->route().source.ip, *IpAddress::parse("fe80::1"));
+    EXPECT_EQ(id->route().source.scope_id, scope);
+    EXPECT_EQ(id->route().path.interface, scope);
+  }
+}
+
+TEST_F(LinkLocalTest, AnAddressOfAnotherInterfaceIsSomebodyElses) {  // [spec 1.7.2]
+  a_.network.answer_for_unknown_neighbours(false);
+  a_.network.set_neighbour(4, *IpAddress::parse("fe80::5"), addr::Mac{2, 0, 0, 0, 0, 9});
+  TestId id(a_);
+  resolve(id, address("fe80::5", 7471, 4));
+  EXPECT_EQ(id->route().source, address("fe80::1", id->route().source.port, 4));
+  EXPECT_EQ(id->route().device->name(), "hw_eth0.10");
+}
+
+TEST_F(LinkLocalTest, ABoundSourceStaysOnItsLink) {
+  TestId id(a_);
+  ASSERT_EQ(errno_of(id->bind_addr(address("fe80::1", 7000, 4))), 0);
+  resolve(id, address("fe80::5", 7471, 2));
+  EXPECT_EQ(id->route().source, address("fe80::1", 7000, 4));
+  EXPECT_EQ(id->route().path.interface, 4U);
+}
+
 TEST_F(ResolveTest, RouteHasWhatRoceNeeds) {  // [spec 1.6.6, 1.7.3, 1.7.5, 1.14.1]
   TestId id(a_);
   EXPECT_EQ(errno_of(id->set_service_type(0x68)), 0);

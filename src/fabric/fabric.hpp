@@ -20,11 +20,16 @@ inline constexpr std::size_t datagram_bytes_max = 4096 + 256;
 struct OutDatagram {
   IpAddress source;  // pinned: the ICRC covers it
   IpAddress destination;
-  std::uint32_t interface{};  // index; needed for link-local and multicast addresses, else 0
+  std::uint32_t interface{};  // index, if needs_interface(); else 0
   std::uint8_t traffic_class{};
   std::uint8_t hop_limit{64};
   std::span<const std::byte> payload;
 };
+
+// Whether a datagram must say by which interface it goes.
+[[nodiscard]] inline bool needs_interface(const IpAddress& source, const IpAddress& destination) {
+  return source.is_link_local() || destination.is_link_local() || destination.is_multicast();
+}
 
 struct InDatagram {
   IpAddress source;

@@ -52,7 +52,8 @@ struct Stack::Impl {
   // Datagrams that came another way, faults, and what the agent knows of the peers on this host.
   void follow(agent::Client& agent) {
     connections.set_peer_stopped([this, &agent](const verbs::MadAddress& to, CommId peer) {
-      return devices.find_by_address(to.remote) != nullptr && agent.activity(peer) == roce::PeerActivity::stopped;
+      return devices.find_by_address(to.remote, to.interface) != nullptr &&
+             agent.activity(peer) == roce::PeerActivity::stopped;
     });
     data_path.set_peer_activity([&agent](Qpn qpn) { return agent.activity(qpn); });
     faults.follow(agent);

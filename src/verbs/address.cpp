@@ -1,5 +1,6 @@
 #include "verbs/address.hpp"
 
+#include "fabric/fabric.hpp"
 #include "verbs/limits.hpp"
 
 namespace hawser::verbs {
@@ -18,7 +19,7 @@ Result<std::unique_ptr<AddressHandle>> AddressHandle::create(Context& context, s
     --context.ahs;
     return fail(ENOMEM);
   }
-  const bool scoped = destination.is_link_local() || destination.is_multicast();
+  const bool scoped = fabric::needs_interface(*source, destination);
   return std::unique_ptr<AddressHandle>(
       new AddressHandle(context, std::move(pd),
                         {.local = *source,

@@ -64,6 +64,12 @@ bool update_gids(std::vector<GidEntry>& gids, const std::vector<IpAddress>& addr
 
 }  // namespace
 
+bool InterfaceSnapshot::owns(const IpAddress& address, std::uint32_t scope) const {
+  if (loopback && address.is_v4() && address.is_loopback()) return true;
+  if (address.is_link_local() && scope != 0 && scope != index) return false;
+  return std::ranges::find(addresses, address) != addresses.end();
+}
+
 std::optional<Mtu> roce_mtu(std::uint32_t interface_mtu_bytes) {
   for (const Mtu mtu : {Mtu::mtu_4096, Mtu::mtu_2048, Mtu::mtu_1024, Mtu::mtu_512, Mtu::mtu_256}) {
     if (interface_mtu_bytes >= mtu_bytes(mtu) + roce_headers_bytes) return mtu;

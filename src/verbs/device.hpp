@@ -31,6 +31,10 @@ struct InterfaceSnapshot {
   bool loopback{};
   std::vector<IpAddress> addresses;  // in the kernel's order
   bool operator==(const InterfaceSnapshot&) const = default;
+
+  // Whether this interface has the address: a link-local one is another on each interface, so it must be meant
+  // (`scope`, 0: whichever). All of 127/8 belongs to the loopback interface.
+  [[nodiscard]] bool owns(const IpAddress& address, std::uint32_t scope) const;
 };
 
 // Largest IB MTU that fits an interface MTU after RoCE's headers (mtu - 96) [spec 1.7.4]; nullopt below 352 bytes.

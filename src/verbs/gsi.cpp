@@ -46,9 +46,10 @@ void Gsi::on_datagram(const fabric::InDatagram& datagram) {
 
   Mad mad;
   std::ranges::copy(packet->payload, mad.begin());
+  const bool scoped = fabric::needs_interface(datagram.destination, datagram.source);
   const MadAddress from{.local = datagram.destination,
                         .remote = datagram.source,
-                        .interface = datagram.destination.is_link_local() ? datagram.interface : 0,
+                        .interface = scoped ? datagram.interface : 0,
                         .traffic_class = datagram.traffic_class};
   receiver_(device, from, mad);
 }

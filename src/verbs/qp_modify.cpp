@@ -8,11 +8,13 @@ namespace hawser::verbs {
 // What the device says is asked before the lock is taken: the device's lock comes first.
 Status Qp::modify(const QpAttributes& attributes, std::uint32_t mask) {
   const Device& device = *context_.device();
+  const auto is_here = [&](const Gid& peer) {
+    return path_.devices.find_by_address(peer, device.interface_index()) != nullptr;
+  };
   const DeviceView view{.source_gid = device.gid(attributes.address.source_gid_index),
                         .path_mtu_max = static_cast<std::uint8_t>(device.active_mtu()),
                         .gone = device.gone(),
-                        .peer_is_here = (mask & qp_attr::av) != 0 &&
-                                        path_.devices.find_by_address(attributes.address.destination) != nullptr};
+                        .peer_is_here = (mask & qp_attr::av) != 0 && is_here(attributes.address.destination)};
   const Call call(*this, nullptr);
   const QpState from = state();
   const QpState to = (mask & qp_attr::state) != 0 ? attributes.state : from;
@@ -114,7 +116,7 @@ roce::RcAttributes Qp::rc_attributes() const {
   const AddressVector& av = attributes_.address;
   return {.local = source_gid_,
           .remote = av.destination,
-          .interface = av.destination.is_link_local() ? context_.device()->interface_index() : 0,
+          .interface = fabric::needs_interface(source_gid_, av.destination) ? context_.device()->interface_index() : 0,
           .traffic_class = av.traffic_class,
           .hop_limit = av.hop_limit == 0 ? hop_limit_default : av.hop_limit,
           .path_mtu = Mtu{attributes_.path_mtu},

@@ -134,6 +134,33 @@ TEST(Qp, APeerThatDoesNotAnswerEndsInRetryExceeded) {
   EXPECT_EQ(pair.a.path.next_deadline(), rt::time_never);
 }
 
+// Whether a peer of this host is stopped is asked, when it does not answer; of one that only has the link-local address
+// of another interface of ours it is not.
+TEST(Qp, APeerWithAnAddressOfOursOnAnotherLinkIsElsewhere) {
+  for (const char* where : {"eth0", "eth1"}) {
+    Pair pair;
+    auto eth0 = TestHost::interface("10.0.0.1"), eth1 = TestHost::interface("10.0.1.1");
+    eth1.index = 3;
+    eth1.name = "eth1";
+    (where == eth0.name ? eth0 : eth1).addresses.push_back(*IpAddress::parse("fe80::1"));
+    pair.a.devices.apply({eth0, eth1});
+    int asked = 0;
+    pair.a.path.set_peer_activity([&asked](Qpn) {
+      ++asked;
+      return roce::PeerActivity::running;
+    });
+    auto peer = connected_to(pair.b, pair.qp_b->qpn());
+    peer.address.destination = *IpAddress::parse("fe80::1");
+    ASSERT_TRUE(move_to(*pair.qp_a, QpState::reset, peer, qp_attr::state));
+    bring_to_rts(*pair.qp_a, peer);
+    auto data = pattern(16);
+    const roce::Sge sge = pair.sge_a(data);
+    ASSERT_TRUE(pair.qp_a->post_send(once(send_of(1, sge))));
+    pair.run();
+    EXPECT_EQ(asked > 0, where == eth0.name) << where;
+  }
+}
+
 TEST(Qp, MovingToErrorFlushesBothQueuesAndWhatIsPostedAfterwards) {
   Pair pair;
   auto data = pattern(16);
