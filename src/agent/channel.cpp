@@ -71,6 +71,8 @@ Result<Descriptor> listen_as_agent() {
   return channel;
 }
 
+Descriptor reserve_descriptor() { return Descriptor(open("/dev/null", O_RDONLY | O_CLOEXEC)); }
+
 Result<ChannelPair> make_channel_pair() {
   std::array<int, 2> ends{};
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0) return fail(errno);

@@ -22,6 +22,8 @@ struct Peer {
 // The agent of the caller's network namespace (abstract names are per namespace) and effective uid.
 [[nodiscard]] Result<Descriptor> connect_to_agent();  // ECONNREFUSED: none runs; EPERM: the name is somebody else's
 [[nodiscard]] Result<Descriptor> listen_as_agent();   // EADDRINUSE: one runs. Non-blocking
+// One that is there to be closed when no more can be had.
+[[nodiscard]] Descriptor reserve_descriptor();
 struct ChannelPair {
   Descriptor ours, theirs;
 };

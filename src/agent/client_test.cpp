@@ -4,12 +4,14 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <filesystem>
 #include <set>
 
 #include <gtest/gtest.h>
@@ -266,6 +268,45 @@ TEST(Client, ShowsWhatItCountedWithoutBeingAsked) {
       poll(nullptr, 0, 10);
     }
     return "the junk was not counted";
+  });
+}
+
+std::size_t descriptors_of(pid_t pid) {
+  const std::filesystem::directory_iterator all("/proc/" + std::to_string(pid) + "/fd");
+  return static_cast<std::size_t>(std::distance(begin(all), end(all)));
+}
+
+TEST(Client, AnAgentWithoutDescriptorsSaysSoAndServesAgainWhenItHasSome) {
+  HW_RUN_IN_NETNS([]() -> std::string {
+    auto first = Client::connect({});
+    const auto report = query_host();
+    HW_EXPECT(first && report);
+    constexpr std::size_t room = 4;
+    rlimit limit{};
+    HW_EXPECT(prlimit(report->agent_pid, RLIMIT_NOFILE, nullptr, &limit) == 0);
+    const rlimit lower{descriptors_of(report->agent_pid) + room, limit.rlim_max};
+    HW_EXPECT(prlimit(report->agent_pid, RLIMIT_NOFILE, &lower, nullptr) == 0);
+    std::vector<Descriptor> guests;
+    for (std::size_t i = 0; i < room + 5; ++i) {
+      auto guest = connect_to_agent();
+      HW_EXPECT(guest);
+      guests.push_back(std::move(*guest));
+    }
+    for (std::size_t i = room + 1; i < guests.size(); ++i) {  // the session that reported may have been one of them
+      HW_EXPECT(readable(guests[i].get()));
+      std::array<std::byte, message_bytes_max> buffer;
+      const auto refusal = receive_message(guests[i].get(), buffer);
+      HW_EXPECT(refusal);
+      auto reader = MessageReader::open(refusal->bytes);
+      HW_EXPECT(reader && reader->type() == MessageType::reply && reader->sequence() == 0);
+      HW_EXPECT(reader->get<std::int32_t>() == EMFILE);
+    }
+    HW_EXPECT(errno_of(Client::connect({})) == EMFILE);
+    HW_EXPECT((*first)->ports().bind(tcp_port(7471)));
+    guests.clear();
+    HW_EXPECT(prlimit(report->agent_pid, RLIMIT_NOFILE, &limit, nullptr) == 0);
+    HW_EXPECT(test::eventually([] { return Client::connect({}).has_value(); }));
+    return {};
   });
 }
 

@@ -45,6 +45,9 @@ void raise_descriptor_limit() {
 
 }  // namespace
 
+Daemon::Daemon(Descriptor listener, Descriptor epoll)
+    : listener_(std::move(listener)), epoll_(std::move(epoll)), reserve_(reserve_descriptor()) {}
+
 int Daemon::run(const Ready& ready) {
   raise_descriptor_limit();
   // The name first: it decides between two agents that start at once.
@@ -126,7 +129,7 @@ bool Daemon::may_leave(rt::Time now) const {
 }
 
 rt::Time Daemon::next_deadline() const {
-  rt::Time next = std::min(adopting_until_, restoring_until_);
+  rt::Time next = std::min({adopting_until_, restoring_until_, listen_again_at_});
   if (undertaker_) next = std::min(next, undertaker_->next_deadline());
   if (group_) {
     if (const auto expiry = group_->leases().next_expiry()) next = std::min(next, rt::Time(rt::Duration(*expiry)));
@@ -138,6 +141,10 @@ rt::Time Daemon::next_deadline() const {
 }
 
 void Daemon::on_time(rt::Time now) {
+  if (now >= listen_again_at_) {
+    listen_again_at_ = rt::time_never;
+    subscribe(Source::listener, 0, listener_.get(), EPOLLIN);
+  }
   if (!group_) {
     if (now >= adopting_until_) give_up_adopting();
     return;

@@ -62,7 +62,7 @@ class Daemon {
   // What an epoll event is about, in the upper half of its data.
   enum class Source : std::uint32_t { listener = 1, session, process, door, grave, questions };
 
-  Daemon(Descriptor listener, Descriptor epoll) : listener_(std::move(listener)), epoll_(std::move(epoll)) {}
+  Daemon(Descriptor listener, Descriptor epoll);
 
   int loop();
   [[nodiscard]] rt::Time next_deadline() const;
@@ -72,6 +72,8 @@ class Daemon {
 
   // Sessions (daemon_sessions.cpp).
   void accept_sessions();
+  void admit(Descriptor channel);
+  bool refuse_session();
   void read_session(std::uint64_t id);
   void end_session(std::uint64_t id);
   void hold(Session& session);
@@ -124,7 +126,10 @@ class Daemon {
 
   rt::World world_;
   Descriptor listener_, epoll_;
-  std::optional<SocketGroup> group_;  // none while adopting
+  Descriptor reserve_;  // given up for a moment to refuse a session when there is no other left
+  rt::Time listen_again_at_ = rt::time_never;
+  rt::Time complain_at_ = rt::Time();  // not about each session that is refused
+  std::optional<SocketGroup> group_;   // none while adopting
   std::unique_ptr<fabric::UdpFabric> door_;
   ConnectionIndex connections_;
   cma::PortTable port_table_{world_, &local_port_range};

@@ -13,25 +13,65 @@ namespace {
 constexpr std::size_t sessions_max = 8192;
 constexpr std::size_t messages_per_turn = 32;  // then the others get theirs
 constexpr std::size_t outbox_max = 1 << 20;    // messages; a host report is one per id
+constexpr auto complaint_interval = std::chrono::seconds(10);
+constexpr auto listening_pause = std::chrono::seconds(1);
+constexpr std::string_view no_descriptors =
+    "the agent (hawserd) has no file descriptor left for another program: end some, or start them after the hard limit "
+    "of open files (ulimit -Hn) was raised and no Hawser program runs";
+
+bool is_shortage(int error) { return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM; }
 
 }  // namespace
 
 void Daemon::accept_sessions() {
   for (;;) {
     Descriptor channel(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (!channel) return;
-    const auto peer = peer_of(channel.get());
-    // A group of sockets serves one uid: whoever holds one of them can detach the steering (DESIGN 2).
-    if (!peer || peer->uid != geteuid() || sessions_.size() >= sessions_max) continue;
-    const std::uint64_t id = next_session_++ & 0xFFFFFFFF;
-    Session session;
-    session.id = id;
-    session.peer = *peer;
-    session.channel = std::move(channel);
-    const int fd = session.channel.get();
-    sessions_.insert_or_assign(id, std::move(session));
-    subscribe(Source::session, static_cast<std::uint32_t>(id), fd, EPOLLIN);
+    if (channel) {
+      admit(std::move(channel));
+    } else if (!is_shortage(errno) || !refuse_session()) {
+      return;
+    }
   }
+}
+
+void Daemon::admit(Descriptor channel) {
+  const auto peer = peer_of(channel.get());
+  // A group of sockets serves one uid: whoever holds one of them can detach the steering (DESIGN 2).
+  if (!peer || peer->uid != geteuid() || sessions_.size() >= sessions_max) return;
+  const std::uint64_t id = next_session_++ & 0xFFFFFFFF;
+  Session session;
+  session.id = id;
+  session.peer = *peer;
+  session.channel = std::move(channel);
+  const int fd = session.channel.get();
+  sessions_.insert_or_assign(id, std::move(session));
+  subscribe(Source::session, static_cast<std::uint32_t>(id), fd, EPOLLIN);
+}
+
+// No descriptor is left: the reserve lets the next one in to hear that. Left in the listener's queue he would wait for
+// ever, and wake us again and again. False if there is none, or nobody can be let in: the whole system has no more.
+bool Daemon::refuse_session() {
+  if (world_.now() >= complain_at_) {
+    complain_at_ = world_.now() + complaint_interval;
+    log::error("{}", no_descriptors);
+  }
+  reserve_.reset();
+  Descriptor channel(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  if (!channel && is_shortage(errno)) {
+    unsubscribe(listener_.get());
+    listen_again_at_ = world_.now() + listening_pause;
+  }
+  const bool refused = static_cast<bool>(channel);
+  if (refused) {
+    std::array<std::byte, message_bytes_max> buffer;
+    (void)receive_message(channel.get(), buffer, MSG_DONTWAIT);  // unread, it would undo what we say
+    MessageWriter refusal(MessageType::reply, 0);
+    refusal.put<std::int32_t>(EMFILE).long_text(no_descriptors);
+    (void)send_message(channel.get(), refusal.bytes(), {}, MSG_DONTWAIT);
+    channel.reset();
+  }
+  reserve_ = reserve_descriptor();
+  return refused;
 }
 
 void Daemon::read_session(std::uint64_t id) {
@@ -114,7 +154,10 @@ void Daemon::on_hello(Session& session, MessageReader& reader) {
   session.slot = *slot;
   if (auto pidfd = pidfd_of_peer(session.channel.get())) watch(process, std::move(*pidfd));
   auto event = open_event_channel(process);
-  if (!event) return end_session(session.id);
+  if (!event) {
+    reply(session, reader.sequence(), errno_of(event), no_descriptors);
+    return end_session(session.id);
+  }
   tell_faults(process);  // before it is welcome: they hold from its first message on
   MessageWriter welcome(MessageType::reply, reader.sequence());
   welcome.put<std::int32_t>(0).put(*slot).put(host_identity()).put(group_->leases().chunks_of(*slot).front());

@@ -100,7 +100,8 @@ Result<Answer> Session::exchange(MessageType type, const Fill& fill, std::span<c
   if (channel_.get() < 0) return fail(ECONNRESET);
   MessageWriter message(type, ++sequence_);
   fill(message);
-  if (!send_message(channel_.get(), message.bytes(), descriptors)) return fail(ECONNRESET);
+  const Status sent = send_message(channel_.get(), message.bytes(), descriptors);
+  if (!sent && errno_of(sent) != EPIPE) return fail(ECONNRESET);  // who refused us may have told us why before
   std::array<std::byte, message_bytes_max> buffer;
   for (;;) {
     auto received = receive_message(channel_.get(), buffer);
@@ -111,9 +112,11 @@ Result<Answer> Session::exchange(MessageType type, const Fill& fill, std::span<c
       explain_version(channel_.get(), answer.bytes);
       return fail(EPROTO);
     }
-    if (reader->type() != MessageType::reply || reader->sequence() != sequence_) continue;
+    // An agent that cannot take us in says so before it knows what we ask.
+    const bool refused = reader->sequence() == 0;
+    if (reader->type() != MessageType::reply || (!refused && reader->sequence() != sequence_)) continue;
     const auto error = reader->get<std::int32_t>();
-    if (!reader->good()) return fail(EPROTO);
+    if (!reader->good() || (refused && error == 0)) return fail(EPROTO);
     if (error == 0) return answer;
     if (const std::string explanation = reader->long_text(); !explanation.empty()) log::error("{}", explanation);
     return fail(error);
