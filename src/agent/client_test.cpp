@@ -19,6 +19,7 @@
 #include "agent/lease_table.hpp"
 #include "agent/mad_port.hpp"
 #include "agent/netns_test_support.hpp"
+#include "agent/socket_group.hpp"
 #include "agent/steering.hpp"
 #include "roce/packet.hpp"
 
@@ -305,6 +306,38 @@ TEST(Client, AnAgentWithoutDescriptorsSaysSoAndServesAgainWhenItHasSome) {
     HW_EXPECT((*first)->ports().bind(tcp_port(7471)));
     guests.clear();
     HW_EXPECT(prlimit(report->agent_pid, RLIMIT_NOFILE, &limit, nullptr) == 0);
+    HW_EXPECT(test::eventually([] { return Client::connect({}).has_value(); }));
+    return {};
+  });
+}
+
+// A process that has all numbers, so that no other gets any: each attempt cost the agent a slot.
+TEST(Client, ASlotWithoutNumbersIsFreeAgain) {
+  HW_RUN_IN_NETNS([]() -> std::string {
+    auto first = Client::connect({});
+    const auto report = query_host();
+    auto greedy = connect_to_agent();
+    HW_EXPECT(first && report && greedy);
+    std::vector<Descriptor> received;  // to close the event channel is to leave
+    const auto ask = [&greedy, &received](MessageWriter message) -> int {
+      std::array<std::byte, message_bytes_max> buffer;
+      if (!send_message(greedy->get(), message.bytes())) return ECONNRESET;
+      auto answer = receive_message(greedy->get(), buffer);
+      if (!answer || answer->bytes.empty()) return ECONNRESET;
+      for (Descriptor& descriptor : answer->descriptors) received.push_back(std::move(descriptor));
+      auto reader = MessageReader::open(answer->bytes);
+      return reader ? reader->get<std::int32_t>() : EPROTO;
+    };
+    HW_EXPECT(ask(std::move(MessageWriter(MessageType::hello, 1).text("greedy"))) == 0);
+    int error = 0;
+    for (std::uint32_t i = 0; i < chunk_count && error == 0; ++i)
+      error = ask(MessageWriter(MessageType::lease_chunk, 2));
+    HW_EXPECT(error == ENOMEM);
+    for (std::uint32_t i = 0; i < 2 * sockets_min; ++i) HW_EXPECT(errno_of(Client::connect({})) == ENOMEM);
+    const std::size_t descriptors = descriptors_of(report->agent_pid);
+    for (std::uint32_t i = 0; i < 2 * sockets_min; ++i) HW_EXPECT(errno_of(Client::connect({})) == ENOMEM);
+    HW_EXPECT(test::eventually([&] { return descriptors_of(report->agent_pid) <= descriptors; }));
+    greedy->reset();
     HW_EXPECT(test::eventually([] { return Client::connect({}).has_value(); }));
     return {};
   });

@@ -282,20 +282,28 @@ Result<std::uint32_t> Daemon::new_slot(const Peer& peer, const std::string& prog
     slot = leases.lease_slot(group_->size(), peer.pid);
     if (!slot) return fail(EMFILE);
   }
-  if (!leases.lease_chunk(*slot)) return fail(ENOMEM);
-  clear_ledger(group_->ledger(*slot));
-  group_->drain(*slot);
-  auto ledger = LedgerView::map(group_->ledger(*slot));
+  if (Status occupied = occupy(*slot, peer, program); !occupied) {
+    leases.give_back(*slot);
+    return fail(occupied.error());
+  }
+  steer();
+  return *slot;
+}
+
+Status Daemon::occupy(std::uint32_t slot, const Peer& peer, const std::string& program) {
+  if (!group_->leases().lease_chunk(slot)) return fail(ENOMEM);
+  clear_ledger(group_->ledger(slot));
+  group_->drain(slot);
+  auto ledger = LedgerView::map(group_->ledger(slot));
   if (!ledger) return fail(ledger.error());
   Process process;
-  process.slot = *slot;
+  process.slot = slot;
   process.pid = peer.pid;
   process.program = program;
   process.ledger = std::make_unique<LedgerView>(std::move(*ledger));
-  Process& kept = processes_.insert_or_assign(*slot, std::move(process)).first->second;
-  connections_.add(*slot, *kept.ledger);
-  steer();
-  return *slot;
+  Process& kept = processes_.insert_or_assign(slot, std::move(process)).first->second;
+  connections_.add(slot, *kept.ledger);
+  return {};
 }
 
 // The end of its session tells of most ends, but a child that it made may hold that open.

@@ -104,6 +104,7 @@ class Daemon {
 
   // Slots and processes.
   [[nodiscard]] Result<std::uint32_t> new_slot(const Peer& peer, const std::string& program);
+  [[nodiscard]] Status occupy(std::uint32_t slot, const Peer& peer, const std::string& program);
   void watch(Process& process, Descriptor pidfd);
   [[nodiscard]] Result<Descriptor> open_event_channel(Process& process);
   void bury(std::uint32_t slot);

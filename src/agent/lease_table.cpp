@@ -103,7 +103,7 @@ void LeaseTable::rest(std::uint32_t slot, std::int64_t until_ns) {
   page_->leases[slot].state = LeaseState::resting;
 }
 
-void LeaseTable::free_slot(std::uint32_t slot) {
+void LeaseTable::give_back(std::uint32_t slot) {
   for (std::uint32_t& owner : page_->slot_of_chunk) {
     if (owner == slot) owner = 0;
   }
@@ -114,7 +114,7 @@ bool LeaseTable::expire(std::int64_t now_ns, std::vector<std::uint32_t>& freed) 
   for (std::uint32_t slot = 1; slot < slot_count_max; ++slot) {
     const Page::Lease& lease = page_->leases[slot];
     if (lease.state != LeaseState::resting || lease.free_at_ns > now_ns) continue;
-    free_slot(slot);
+    give_back(slot);
     freed.push_back(slot);
   }
   return !freed.empty();

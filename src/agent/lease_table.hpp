@@ -39,6 +39,8 @@ class LeaseTable {
   [[nodiscard]] std::optional<std::uint32_t> lease_slot(std::uint32_t slots_existing, pid_t pid);
   // One more chunk for a slot, not one that was freed lately. nullopt: all are leased.
   [[nodiscard]] std::optional<std::uint32_t> lease_chunk(std::uint32_t slot);
+  // A slot that was never used, with its chunks.
+  void give_back(std::uint32_t slot);
   void mark_dead(std::uint32_t slot);
   void rest(std::uint32_t slot, std::int64_t until_ns);  // CLOCK_MONOTONIC
   // Frees resting slots and their chunks whose time has passed. True if some were freed.
@@ -57,8 +59,6 @@ class LeaseTable {
  private:
   struct Page;
   LeaseTable(Descriptor memory, Page* page) : memory_(std::move(memory)), page_(page) {}
-  void free_slot(std::uint32_t slot);
-
   Descriptor memory_;
   Page* page_;
 };
