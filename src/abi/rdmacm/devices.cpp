@@ -16,7 +16,7 @@ ibv_context** rdma_get_devices(int* count) {
   if (list == nullptr) return nullptr;
   int opened = 0;
   for (const auto& device : devices) {
-    if (const auto known = process.open(device)) list[opened++] = (*known)->verbs;
+    if (const auto known = process.devices.open(device)) list[opened++] = (*known)->verbs;
   }
   if (count != nullptr) *count = opened;
   return list;

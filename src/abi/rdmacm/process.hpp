@@ -4,9 +4,9 @@
 #pragma once
 
 #include <memory>
-#include <vector>
 
 #include "abi/rdmacm/objects.hpp"
+#include "abi/rdmacm/opened_devices.hpp"
 #include "base/result.hpp"
 #include "stack/stack.hpp"
 #include "ucm/manager.hpp"
@@ -23,23 +23,19 @@ class Process {
   // Only after ucm() succeeded.
   [[nodiscard]] stack::Stack& stack() { return *stack_.load(); }
 
-  // The device, opened. The same for every call with the same device.
-  Result<const VerbsDevice*> open(const verbs::DevicePtr& device);
-
   ObjectTable<CmId> ids;
   ObjectTable<Channel> channels;
   ObjectTable<CmEvent> events;
   ObjectTable<Multicast> multicasts;
+  OpenedDevices devices;
 
  private:
   explicit Process(pid_t pid) : pid_(pid) {}
-  [[nodiscard]] const VerbsDevice* find_device(const verbs::DevicePtr& device) HW_REQUIRES(mutex_);
 
   const pid_t pid_;
   rt::Atomic<stack::Stack*> stack_{nullptr};
   rt::Mutex mutex_{rt::LockRank::process};
   std::unique_ptr<ucm::Manager> ucm_ HW_GUARDED_BY(mutex_);
-  std::vector<std::unique_ptr<VerbsDevice>> devices_ HW_GUARDED_BY(mutex_);
 };
 
 // ---- answers as the C interface gives them: 0, or -1 and errno ----

@@ -70,7 +70,7 @@ Status query(const Call& call) {
   route->source.to(addresses.src_storage);
   route->destination.to(addresses.dst_storage);
   if (route->device == nullptr) return {};
-  const auto device = Process::current().open(route->device);
+  const auto device = Process::current().devices.open(route->device);
   if (!device) return fail(device.error());
   call.id->device = *device;
   id.verbs = (*device)->verbs;
