@@ -7,8 +7,11 @@ Cq::Cq(AsyncEvents& events, std::shared_ptr<CompChannel> channel, std::uint32_t 
   if (channel_) ++channel_->users;
 }
 
-Cq::~Cq() {
-  if (channel_) --channel_->users;
+Cq::~Cq() { leave_channel(); }
+
+// When it is closed, not when nobody holds it any more: the data path may still be at work for a queue pair of it.
+void Cq::leave_channel() {
+  if (channel_ && !left_channel_.exchange(true)) --channel_->users;
 }
 
 void Cq::request_notification(bool solicited_only) {
@@ -53,6 +56,7 @@ Status Cq::close() {
   if (users.load() > 0) return fail(EBUSY);
   if (channel_) channel_->forget(*this);
   events_.forget(*this);
+  leave_channel();
   return {};
 }
 

@@ -57,10 +57,13 @@ class Cq : public AsyncSource {
 
  private:
   friend class CompChannel;
+  void leave_channel();
+
   enum class Armed : std::uint8_t { no, solicited, any };
 
   AsyncEvents& events_;
   const std::shared_ptr<CompChannel> channel_;
+  rt::Atomic<bool> left_channel_{false};
   std::uint32_t events_queued_ = 0, events_unacknowledged_ = 0;  // guarded by the channel's mutex
   rt::Atomic<std::size_t> size_{0};  // of entries_: an empty queue is polled without the lock
   mutable rt::Mutex mutex_{rt::LockRank::cq};

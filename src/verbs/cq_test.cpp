@@ -113,6 +113,16 @@ TEST_F(CqTest, ClosingDropsQueuedEventsAndWaitsForTakenOnes) {
   EXPECT_TRUE(closed);
 }
 
+// A queue pair that is destroyed in the middle of a datagram holds its queues until that is done.
+TEST_F(CqTest, ItsChannelIsFreeOnceItIsClosedWhoeverStillHoldsIt) {
+  auto held = std::make_shared<Cq>(events, channel, 4);
+  const std::uint32_t users = channel->users.load();
+  EXPECT_TRUE(held->close());
+  EXPECT_EQ(channel->users.load(), users - 1);
+  held.reset();
+  EXPECT_EQ(channel->users.load(), users - 1);
+}
+
 TEST_F(CqTest, IsBusyWhileQueuePairsUseIt) {
   ++cq.users;
   EXPECT_EQ(errno_of(cq.close()), EBUSY);
