@@ -1,9 +1,13 @@
+#include <type_traits>
+
 #include "runtime/held_locks.hpp"
 
 namespace hawser::rt {
 
-std::vector<HeldLock>& held_locks() noexcept {
-  static thread_local std::vector<HeldLock> held;
+static_assert(std::is_trivially_destructible_v<HeldLocks>);
+
+HeldLocks& held_locks() noexcept {
+  static thread_local constinit HeldLocks held;
   return held;
 }
 

@@ -3,7 +3,6 @@
 #if defined(HAWSER_CHECKED)
 
 #include <string>
-#include <vector>
 
 #include "base/assert.hpp"
 #include "runtime/held_locks.hpp"
@@ -11,7 +10,7 @@
 namespace hawser::rt {
 namespace {
 
-[[noreturn]] void report(const char* rule, LockRank rank, const std::vector<HeldLock>& held) {
+[[noreturn]] void report(const char* rule, LockRank rank, const HeldLocks& held) {
   const auto number = [](LockRank r) { return std::to_string(static_cast<int>(r)); };
   std::string what = std::string(rule) + "; mutex of rank " + number(rank) + "; held:";
   for (const HeldLock& lock : held) what += " " + number(lock.rank);
@@ -32,13 +31,7 @@ void LockCheck::before_lock(bool nested) const noexcept {
 void LockCheck::locked() noexcept { held_locks().push_back({this, rank_}); }
 
 void LockCheck::unlocked() noexcept {
-  auto& held = held_locks();
-  for (auto lock = held.rbegin(); lock != held.rend(); ++lock) {
-    if (lock->check != this) continue;
-    held.erase(std::next(lock).base());
-    return;
-  }
-  report("only its owner may release a mutex", rank_, held);
+  if (!held_locks().remove(this)) report("only its owner may release a mutex", rank_, held_locks());
 }
 
 void LockCheck::assert_held() const noexcept {

@@ -60,7 +60,7 @@ struct Task {
   bool finished = false;
   bool waiting = false;       // on a condition variable, not notified
   std::uint64_t history = 0;  // hash of all that happened before its next step
-  std::vector<HeldLock> held;
+  HeldLocks held;
 };
 
 class Scheduler;

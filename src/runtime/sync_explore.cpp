@@ -13,9 +13,9 @@ ThreadId this_thread_id() noexcept {
   return scheduler != nullptr ? ThreadId(scheduler->running().id) : ThreadId(0xFFFFFFFF);
 }
 
-std::vector<HeldLock>& held_locks() noexcept {
+HeldLocks& held_locks() noexcept {
   const explore::sanitizers::TsanIgnore ignore;
-  static thread_local std::vector<HeldLock> outside;
+  static thread_local constinit HeldLocks outside;
   explore::Scheduler* scheduler = explore::Scheduler::active();
   return scheduler != nullptr ? scheduler->running().held : outside;
 }
