@@ -8,6 +8,7 @@
 namespace hawser::rt {
 
 enum class LockRank : std::uint8_t {
+  program_id = 3,      // abi: an id as librdmacm keeps it
   process = 5,         // abi: the process-wide Stack
   device_change = 8,   // verbs: one change of the device list at a time, observers included
   user_id = 10,        // ucm: serialises the entry points of one user id

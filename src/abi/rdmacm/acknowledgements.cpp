@@ -18,7 +18,7 @@ namespace {
 constexpr auto silent_wait = std::chrono::seconds(1);
 
 std::string describe(const CmEvent& event) {
-  const char* const name = cma::name(static_cast<cma::EventType>(event.pub.event));
+  const char* const name = cma::name(event.type());
   std::string what = fmt::format("event {} ({}) of id {} ({})", name, fmt::ptr(&event.pub), event.owner->handle,
                                  fmt::ptr(&event.owner->pub));
   if (event.fetched.number == 0) return what;
@@ -45,7 +45,8 @@ void report_at_exit() {
 }
 
 // What keeps an id from its end, for `hawser ids`.
-cm::LedgerHold show_waiting(const CmId& id, rdma_cm_event_type event) {
+cm::LedgerHold show_waiting(CmId& id, cma::EventType event) {
+  const std::lock_guard own(id.own);
   auto hold = cm::hold_record(Process::current().stack().ledger());
   cm::update(hold.get(), [&](cm::LedgerRecord& record) {
     const auto source = SocketAddress::from(&id.pub.route.addr.src_addr);
@@ -54,7 +55,7 @@ cm::LedgerHold show_waiting(const CmId& id, rdma_cm_event_type event) {
     record.cma_state = static_cast<std::uint8_t>(cma::State::destroying);
     record.qp_type = static_cast<std::uint8_t>(id.pub.qp_type);
     record.port_space = static_cast<std::uint16_t>(id.pub.ps);
-    record.unacknowledged = static_cast<std::uint8_t>(event + 1);
+    record.unacknowledged = static_cast<std::uint8_t>(static_cast<unsigned>(event) + 1);
     if (source) {
       record.source_family = static_cast<std::uint8_t>(source->family);
       record.source_port = source->port;
@@ -94,7 +95,7 @@ void wait_for_acknowledgements(CmId& id, unsigned fetched, const char* call, con
     } else {
       log::debug("{} waits: {} was fetched and is not acknowledged", call, describe(*event));
     }
-    if (ends && shown == nullptr) shown = show_waiting(id, event->pub.event);
+    if (ends && shown == nullptr) shown = show_waiting(id, event->type());
   }
   id.wait_until_acknowledged(fetched);
 }

@@ -1,6 +1,7 @@
 // Making and ending connections [spec 6.4].
 #include <algorithm>
 
+#include "abi/c_enum.hpp"
 #include "abi/rdmacm/support.hpp"
 
 using namespace hawser;
@@ -55,7 +56,7 @@ cma::ConnParam to_conn_param(const CmId& id, const rdma_conn_param* param, std::
 }
 
 // [spec 6.4.3]
-int connect(const Call& call, const rdma_conn_param* param) {
+int connect(Call& call, const rdma_conn_param* param) {
   CmId& id = *call.id;
   if (const Status valid = check(id, param); !valid) return answer(valid);
   const bool take_depth = param != nullptr && param->initiator_depth != device_max;
@@ -67,11 +68,11 @@ int connect(const Call& call, const rdma_conn_param* param) {
   const Status sent = call.run(&ucm::Manager::connect, to_conn_param(id, param, data));
   if (!sent) return answer(sent);
   id.connect_prefix.clear();
-  return complete(id);
+  return complete(call);
 }
 
 // [spec 6.4.4]
-int accept(const Call& call, const rdma_conn_param* param) {
+int accept(Call& call, const rdma_conn_param* param) {
   CmId& id = *call.id;
   if (const Status valid = check(id, param); !valid) return answer(valid);
   // The request's depths, unless the program asks for its own.
@@ -96,7 +97,7 @@ int accept(const Call& call, const rdma_conn_param* param) {
     (void)qp_to_error(id);
     return answer(accepted);
   }
-  return datagrams ? 0 : complete(id);
+  return datagrams ? 0 : complete(call);
 }
 
 int reject(const rdma_cm_id* id, cm::RejectReason reason, const void* data, std::uint8_t length) {
@@ -111,12 +112,12 @@ int reject(const rdma_cm_id* id, cm::RejectReason reason, const void* data, std:
 }  // namespace hawser::abi::rdmacm
 
 int rdma_connect(rdma_cm_id* id, rdma_conn_param* param) {
-  const auto call = enter(id);
+  auto call = enter(id);
   return call ? connect(*call, param) : answer(call);
 }
 
 int rdma_accept(rdma_cm_id* id, rdma_conn_param* param) {
-  const auto call = enter(id);
+  auto call = enter(id);
   return call ? accept(*call, param) : answer(call);
 }
 
@@ -138,16 +139,16 @@ int rdma_reject_ece(rdma_cm_id* id, const void* data, uint8_t length) {
 
 int rdma_notify(rdma_cm_id* id, ibv_event_type event) {
   const auto call = enter(id);
-  return call ? answer(call->run(&ucm::Manager::notify, event)) : answer(call);
+  return call ? answer(call->run(&ucm::Manager::notify, abi::number_of(event))) : answer(call);
 }
 
 // [spec 6.4.5]
 int rdma_disconnect(rdma_cm_id* id) {
-  const auto call = enter(id);
+  auto call = enter(id);
   if (!call) return answer(call);
   if (const int error = qp_to_error(*call->id); error != 0) return fail_errno(error);
   const Status asked = call->run(&ucm::Manager::disconnect);
-  return asked ? complete(*call->id) : answer(asked);
+  return asked ? complete(*call) : answer(asked);
 }
 
 // [spec 6.4.2]

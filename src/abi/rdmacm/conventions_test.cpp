@@ -11,6 +11,9 @@
 #include "abi/rdmacm/objects.hpp"
 #include "abi/rdmacm/public.hpp"
 
+// As C sees it, where an enum is any int.
+extern "C" int create_id(rdma_event_channel* channel, rdma_cm_id** id, void* context, int space) asm("rdma_create_id");
+
 namespace {
 
 #define EXPECT_FAILS(call, error) \
@@ -57,6 +60,12 @@ TEST(RdmacmConventions, AStrangersPointerIsEinval) {
   EXPECT_FAILS(rdma_ack_cm_event(&event), EINVAL);
   EXPECT_FAILS(rdma_ack_cm_event(nullptr), EINVAL);
   rdma_destroy_event_channel(nullptr);
+}
+
+TEST(RdmacmConventions, ANumberThatIsNoPortSpaceIsEinval) {
+  rdma_cm_id* id = nullptr;
+  for (const int space : {0, -1, 0x7777, 0x10000 + RDMA_PS_TCP})
+    EXPECT_FAILS(create_id(nullptr, &id, nullptr, space), EINVAL);
 }
 
 TEST(RdmacmConventions, EventsHaveNames) {  // [spec 6.4.20]

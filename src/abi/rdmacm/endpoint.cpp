@@ -20,7 +20,8 @@ int make_passive(CmId& id, const rdma_addrinfo& info, ibv_pd* pd, const ibv_qp_i
 int set_route(CmId& id, const rdma_addrinfo& info) {
   if (info.ai_route_len == 0) return rdma_resolve_route(&id.pub, resolve_timeout_ms);
   if (rdma_set_option(&id.pub, RDMA_OPTION_IB, RDMA_OPTION_IB_PATH, info.ai_route, info.ai_route_len) != 0) return -1;
-  return complete(id);
+  auto call = enter(&id.pub);
+  return call ? complete(*call) : answer(call);
 }
 
 int make_active(CmId& id, const rdma_addrinfo& info, ibv_pd* pd, ibv_qp_init_attr* attributes) {
@@ -44,8 +45,7 @@ int make_active(CmId& id, const rdma_addrinfo& info, ibv_pd* pd, ibv_qp_init_att
 int rdma_create_ep(rdma_cm_id** id, rdma_addrinfo* info, ibv_pd* pd, ibv_qp_init_attr* attributes) {
   if (id == nullptr || info == nullptr) return fail_errno(EINVAL);
   rdma_cm_id* made = nullptr;
-  const auto space = static_cast<rdma_port_space>(info->ai_port_space);
-  if (create_id(nullptr, &made, nullptr, space, static_cast<ibv_qp_type>(info->ai_qp_type)) != 0) return -1;
+  if (create_id(nullptr, &made, nullptr, info->ai_port_space, info->ai_qp_type) != 0) return -1;
   const auto known = Process::current().ids.find(made);
   const int result = (info->ai_flags & rai_passive) != 0 ? make_passive(*known, *info, pd, attributes)
                                                          : make_active(*known, *info, pd, attributes);
@@ -67,18 +67,20 @@ void rdma_destroy_ep(rdma_cm_id* id) {
 
 // [spec 6.4.12]
 int rdma_get_request(rdma_cm_id* listen, rdma_cm_id** id) {
-  const auto call = enter(listen);
+  auto call = enter(listen);
   if (!call) return answer(call);
   CmId& listener = *call->id;
   if (!listener.sync.load() || id == nullptr) return fail_errno(EINVAL);
   drop_sync_event(listener);
+  call->own.unlock();
   const auto event = fetch_event(listener.channel());
   if (!event) return answer(event);
   rdma_cm_event& fetched = (*event)->pub;
   int error = 0;
   if (fetched.status != 0) error = fetched.status < 0 ? -fetched.status : fetched.status;
-  if (error == 0 && fetched.event != RDMA_CM_EVENT_CONNECT_REQUEST) error = EINVAL;
+  if (error == 0 && (*event)->type() != cma::EventType::connect_request) error = EINVAL;
   if (error != 0) {
+    call->own.lock();
     listener.pub.event = &fetched;
     return fail_errno(error);
   }

@@ -3,6 +3,7 @@
 
 #include <cstring>
 
+#include "abi/c_enum.hpp"
 #include "abi/rdmacm/acknowledgements.hpp"
 #include "abi/rdmacm/support.hpp"
 #include "base/call_site.hpp"
@@ -88,7 +89,7 @@ std::shared_ptr<CmId> make_child(const Call& listener, const ucm::EventRecord& r
   child->initiator_depth = record.initiator_depth;
   child->responder_resources = record.responder_resources;
   child->remote_ece = record.ece;
-  const Call call{child, listener.ucm};
+  const Call call(child, listener.ucm, std::defer_lock);
   if (const Status known = query(call); !known) {
     (void)call.run(&ucm::Manager::destroy_id);
     if (sync) close_channel(*listener.ucm, channel);
@@ -171,11 +172,14 @@ std::shared_ptr<CmEvent> translate(ucm::Manager& ucm, const ucm::EventRecord& re
   event->owner = id;
   set_type(event->pub, record.type);
   event->pub.status = record.status;
-  if (!prepare(Call{id, &ucm}, record, channel, *event)) {
-    id->acknowledge();
-    return nullptr;
+  {
+    const Call call(id, &ucm);
+    if (!prepare(call, record, channel, *event)) {
+      id->acknowledge();
+      return nullptr;
+    }
+    if (multicast != nullptr) on_multicast(*id, multicast, record, *event);
   }
-  if (multicast != nullptr) on_multicast(*id, multicast, record, *event);
   if (program_site != nullptr) note_fetched(*event, program_site);
   process.events.insert(event);
   return event;
@@ -211,15 +215,18 @@ void drop_sync_event(CmId& id) {
 }
 
 // [spec 6.4.11]
-int complete(CmId& id) {
+int complete(Call& call) {
+  CmId& id = *call.id;
   if (!id.sync.load()) return 0;
   drop_sync_event(id);
+  call.own.unlock();
   const auto event = fetch_event(id.channel());
   if (!event) return answer(event);
+  call.own.lock();
   id.pub.event = &(*event)->pub;
   const int status = id.pub.event->status;
   if (status == 0) return 0;
-  if (id.pub.event->event == RDMA_CM_EVENT_REJECTED) return fail_errno(ECONNREFUSED);
+  if ((*event)->type() == cma::EventType::rejected) return fail_errno(ECONNREFUSED);
   return fail_errno(status < 0 ? -status : status);
 }
 
@@ -247,10 +254,7 @@ int rdma_ack_cm_event(rdma_cm_event* event) {
 
 // [spec 6.4.20]
 const char* rdma_event_str(rdma_cm_event_type event) {
-  // A C program may pass any int; as an enum, C++ would only let us read the values that it names.
-  unsigned number = 0;
-  static_assert(sizeof number == sizeof event);
-  std::memcpy(&number, &event, sizeof number);
+  const auto number = static_cast<unsigned>(abi::number_of(event));
   if (number > static_cast<unsigned>(cma::EventType::internal)) return "UNKNOWN EVENT";
   return cma::name(static_cast<cma::EventType>(number));
 }

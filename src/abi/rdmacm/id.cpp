@@ -1,6 +1,9 @@
 // Channels and ids: birth, addresses, options, migration, end.
+#include <algorithm>
+#include <array>
 #include <cstring>
 
+#include "abi/c_enum.hpp"
 #include "abi/rdmacm/acknowledgements.hpp"
 #include "abi/rdmacm/support.hpp"
 #include "base/call_site.hpp"
@@ -33,13 +36,15 @@ Status resolve(const Call& call, const sockaddr* source, const sockaddr* destina
 }
 
 // Waits for the acknowledgements of all that was fetched of the id: their events point into it.
-int destroy(const Call& call, const void* site) {
+int destroy(Call& call, const void* site) {
   CmId& id = *call.id;
   const auto reported = call.run(&ucm::Manager::destroy_id);
   // ENOENT: it ended with its channel already.
   if (!reported && errno_of(reported) != ENOENT) return answer(reported);
   drop_sync_event(id);
+  call.own.unlock();
   if (reported) wait_for_acknowledgements(id, *reported, "rdma_destroy_id", site);
+  call.own.lock();
   end_memberships(id);
   Process::current().ids.take(&id.pub);
   if (id.sync.load()) close_channel(*call.ucm, id.channel());
@@ -47,12 +52,13 @@ int destroy(const Call& call, const void* site) {
 }
 
 // [spec 6.4.14]
-int migrate(const Call& call, std::shared_ptr<Channel> to, bool sync, const void* site) {
+int migrate(Call& call, std::shared_ptr<Channel> to, bool sync, const void* site) {
   CmId& id = *call.id;
   const bool was_sync = id.sync.load();
   const auto fetched = id.move(*call.ucm, to, sync);
   if (!fetched) return answer(fetched);
   if (was_sync) drop_sync_event(id);
+  call.own.unlock();
   wait_for_acknowledgements(id, *fetched, "rdma_migrate_id", site);
   if (was_sync && to != id.channel()) close_channel(*call.ucm, to);
   return 0;
@@ -60,8 +66,12 @@ int migrate(const Call& call, std::shared_ptr<Channel> to, bool sync, const void
 
 }  // namespace
 
-int create_id(rdma_event_channel* channel, rdma_cm_id** id, void* context, rdma_port_space space, ibv_qp_type qp_type) {
-  if (id == nullptr) return fail_errno(EINVAL);
+int create_id(rdma_event_channel* channel, rdma_cm_id** id, void* context, int port_space, int type) {
+  constexpr std::array spaces{RDMA_PS_IPOIB, RDMA_PS_TCP, RDMA_PS_UDP, RDMA_PS_IB};
+  if (id == nullptr || std::ranges::find(spaces, port_space) == spaces.end()) return fail_errno(EINVAL);
+  if (type < 0 || type > IBV_QPT_DRIVER) return fail_errno(EINVAL);
+  const auto space = static_cast<rdma_port_space>(port_space);
+  const auto qp_type = static_cast<ibv_qp_type>(type);
   Process& process = Process::current();
   const auto ucm = process.ucm();
   if (!ucm) return answer(ucm);
@@ -99,13 +109,14 @@ void rdma_destroy_event_channel(rdma_event_channel* channel) {
   if (known != nullptr && ucm) close_channel(**ucm, known);
 }
 
-int rdma_create_id(rdma_event_channel* channel, rdma_cm_id** id, void* context, rdma_port_space space) {
+int rdma_create_id(rdma_event_channel* channel, rdma_cm_id** id, void* context, rdma_port_space port_space) {
+  const int space = abi::number_of(port_space);
   const bool datagrams = space == RDMA_PS_UDP || space == RDMA_PS_IPOIB;
   return create_id(channel, id, context, space, datagrams ? IBV_QPT_UD : IBV_QPT_RC);
 }
 
 int rdma_destroy_id(rdma_cm_id* id) {
-  const auto call = enter(id);
+  auto call = enter(id);
   return call ? destroy(*call, HW_CALL_SITE) : answer(call);
 }
 
@@ -119,17 +130,17 @@ int rdma_bind_addr(rdma_cm_id* id, sockaddr* address) {
 }
 
 int rdma_resolve_addr(rdma_cm_id* id, sockaddr* source, sockaddr* destination, int timeout_ms) {
-  const auto call = enter(id);
+  auto call = enter(id);
   if (!call) return answer(call);
   if (const Status asked = resolve(*call, source, destination, timeout_ms); !asked) return answer(asked);
-  return complete(*call->id);
+  return complete(*call);
 }
 
 int rdma_resolve_route(rdma_cm_id* id, int timeout_ms) {
-  const auto call = enter(id);
+  auto call = enter(id);
   if (!call) return answer(call);
   const Status asked = call->run(&ucm::Manager::resolve_route, milliseconds(timeout_ms));
-  return asked ? complete(*call->id) : answer(asked);
+  return asked ? complete(*call) : answer(asked);
 }
 
 // [spec 6.4.18]
@@ -141,7 +152,7 @@ int rdma_set_option(rdma_cm_id* id, int level, int name, void* value, size_t len
 }
 
 int rdma_migrate_id(rdma_cm_id* id, rdma_event_channel* channel) {
-  const auto call = enter(id);
+  auto call = enter(id);
   if (!call) return answer(call);
   if (channel != nullptr) {
     const auto to = Process::current().channels.find(channel);
@@ -169,5 +180,11 @@ static __be16 port_of(const sockaddr& address) {
   return 0;
 }
 
-__be16 rdma_get_src_port(rdma_cm_id* id) { return port_of(id->route.addr.src_addr); }
-__be16 rdma_get_dst_port(rdma_cm_id* id) { return port_of(id->route.addr.dst_addr); }
+__be16 rdma_get_src_port(rdma_cm_id* id) {
+  const auto call = enter(id);
+  return port_of(id->route.addr.src_addr);
+}
+__be16 rdma_get_dst_port(rdma_cm_id* id) {
+  const auto call = enter(id);
+  return port_of(id->route.addr.dst_addr);
+}

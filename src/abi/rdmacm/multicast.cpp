@@ -84,7 +84,7 @@ int attach(CmId& id, Multicast& multicast) {
   return 0;
 }
 
-int join(const Call& call, const sockaddr* address, std::uint32_t flags, void* context) {
+int join(Call& call, const sockaddr* address, std::uint32_t flags, void* context) {
   const auto group = SocketAddress::from(address);
   if (!group || group->family == Family::unspecified) return fail_errno(EINVAL);
   const auto multicast = std::make_shared<Multicast>();
@@ -102,10 +102,10 @@ int join(const Call& call, const sockaddr* address, std::uint32_t flags, void* c
   }
   multicast->handle = *handle;
   call.id->memberships.add(multicast);
-  return complete(*call.id);
+  return complete(call);
 }
 
-int leave(const Call& call, const sockaddr* address) {
+int leave(Call& call, const sockaddr* address) {
   const auto group = address == nullptr ? std::nullopt : SocketAddress::from(address);
   const auto multicast = group ? call.id->memberships.take(*group) : nullptr;
   if (multicast == nullptr) return fail_errno(EADDRNOTAVAIL);
@@ -117,6 +117,7 @@ int leave(const Call& call, const sockaddr* address) {
   }
   detach(*call.id, *multicast);
   if (call.id->sync.load()) drop_sync_event(*call.id);  // it may be this membership's
+  call.own.unlock();
   multicast->wait_until_acknowledged(*fetched);
   Process::current().multicasts.take(&multicast->pub);
   return 0;
@@ -152,13 +153,13 @@ void end_memberships(CmId& id) {
 }  // namespace hawser::abi::rdmacm
 
 int rdma_join_multicast(rdma_cm_id* id, sockaddr* address, void* context) {
-  const auto call = enter(id);
+  auto call = enter(id);
   if (!call) return answer(call);
   return address == nullptr ? fail_errno(EINVAL) : join(*call, address, RDMA_MC_JOIN_FLAG_FULLMEMBER, context);
 }
 
 int rdma_join_multicast_ex(rdma_cm_id* id, rdma_cm_join_mc_attr_ex* attributes, void* context) {
-  const auto call = enter(id);
+  auto call = enter(id);
   if (!call) return answer(call);
   if (attributes == nullptr) return fail_errno(EINVAL);
   if (attributes->comp_mask >= RDMA_CM_JOIN_MC_ATTR_RESERVED) return fail_errno(ENOTSUP);
@@ -169,6 +170,6 @@ int rdma_join_multicast_ex(rdma_cm_id* id, rdma_cm_join_mc_attr_ex* attributes, 
 }
 
 int rdma_leave_multicast(rdma_cm_id* id, sockaddr* address) {
-  const auto call = enter(id);
+  auto call = enter(id);
   return call ? leave(*call, address) : answer(call);
 }

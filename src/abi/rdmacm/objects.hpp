@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "abi/c_enum.hpp"
 #include "abi/rdmacm/multicast.hpp"
 #include "abi/rdmacm/public.hpp"
 #include "cma/types.hpp"
@@ -103,9 +104,13 @@ class LookupResult {
 
 struct CmEvent;
 
+// Programs call one id from several threads, and fetch its events in others: whatever is kept here, the public part
+// included, is read and written with `own` held, from a call's beginning to its end or until it waits. What a program
+// itself reads there is its own to keep apart.
 struct CmId {
   CmId(std::shared_ptr<Channel> channel, bool sync);
 
+  rt::Mutex own{rt::LockRank::program_id};
   rdma_cm_id pub{};
   rt::Atomic<bool> sync;  // on a channel of its own; calls wait for their event
   ucm::Handle handle{};
@@ -147,6 +152,8 @@ struct CmId {
 
 struct CmEvent {
   rdma_cm_event pub{};
+  // What the program sees; USER and INTERNAL are none that Debian's header names.
+  [[nodiscard]] cma::EventType type() const { return static_cast<cma::EventType>(number_of(pub.event)); }
   std::shared_ptr<CmId> owner;           // whose acknowledgement it is: the listener's for a CONNECT_REQUEST
   std::shared_ptr<Multicast> multicast;  // MULTICAST_*: whose it is too
   ucm::PrivateData private_data;

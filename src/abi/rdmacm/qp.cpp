@@ -3,6 +3,8 @@
 #include <endian.h>
 
 #include <algorithm>
+#include <array>
+#include <utility>
 
 #include "abi/rdmacm/support.hpp"
 
@@ -85,17 +87,23 @@ int modify(const Call& call, ibv_qp_attr& attributes) {
   return ibv_modify_qp(call.id->pub.qp, &attributes, *mask);
 }
 
-void destroy_queue(ibv_cq*& cq, ibv_comp_channel*& channel) {
-  if (cq != nullptr) ibv_destroy_cq(cq);
-  if (channel != nullptr) ibv_destroy_comp_channel(channel);
-  cq = nullptr;
-  channel = nullptr;
-}
-
-void destroy_queues(rdma_cm_id& id) {
-  destroy_queue(id.send_cq, id.send_cq_channel);
-  destroy_queue(id.recv_cq, id.recv_cq_channel);
-}
+// The CQs that the library made for the id's QP, taken from it; their end.
+struct Queues {
+  explicit Queues(rdma_cm_id& id)
+      : cqs{std::exchange(id.send_cq, nullptr), std::exchange(id.recv_cq, nullptr)},
+        channels{std::exchange(id.send_cq_channel, nullptr), std::exchange(id.recv_cq_channel, nullptr)} {}
+  Queues(const Queues&) = delete;
+  Queues& operator=(const Queues&) = delete;
+  ~Queues() {
+    for (std::size_t i = 0; i < cqs.size(); ++i) {
+      if (cqs[i] != nullptr) ibv_destroy_cq(cqs[i]);
+      if (channels[i] != nullptr) ibv_destroy_comp_channel(channels[i]);
+    }
+  }
+  std::array<ibv_cq*, 2> cqs;
+  std::array<ibv_comp_channel*, 2> channels;
+};
+void destroy_queues(rdma_cm_id& id) { const Queues ended(id); }
 
 // rdma_verbs.h asserts that the context of such a CQ is the id.
 int create_queue(rdma_cm_id& id, std::uint32_t entries, ibv_cq*& cq, ibv_comp_channel*& channel) {
@@ -236,13 +244,14 @@ int rdma_create_qp(rdma_cm_id* id, ibv_pd* pd, ibv_qp_init_attr* attributes) {
 }
 
 void rdma_destroy_qp(rdma_cm_id* id) {
-  const auto call = enter(id);
+  auto call = enter(id);
   if (!call || call->id->pub.qp == nullptr) return;
   detach_memberships(*call->id);
-  ibv_destroy_qp(id->qp);
-  id->qp = nullptr;
-  destroy_queues(*id);
   (void)call->run(&ucm::Manager::set_qp, Qpn(0), false);
+  ibv_qp* const qp = std::exchange(id->qp, nullptr);
+  const Queues ended(*id);
+  call->own.unlock();  // their ends wait until their events are acknowledged
+  ibv_destroy_qp(qp);
 }
 
 int rdma_init_qp_attr(rdma_cm_id* id, ibv_qp_attr* attributes, int* mask) {

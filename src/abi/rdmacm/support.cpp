@@ -34,7 +34,7 @@ Result<Call> enter(const rdma_cm_id* id) {
   if (known == nullptr) return fail(EINVAL);
   const auto ucm = process.ucm();
   if (!ucm) return fail(ucm.error());
-  return Call{std::move(known), *ucm};
+  return Call(std::move(known), *ucm);
 }
 
 std::shared_ptr<Channel> make_channel() {

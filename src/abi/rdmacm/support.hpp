@@ -1,15 +1,22 @@
 // What several calls of this library have in common.
 #pragma once
 
+#include <mutex>
+
 #include "abi/rdmacm/objects.hpp"
 #include "abi/rdmacm/process.hpp"
 
 namespace hawser::abi::rdmacm {
 
-// A call on an id that proved to be ours.
+// A call on an id that proved to be ours, which it has for itself (CmId::own) until it ends or waits.
 struct Call {
+  Call(std::shared_ptr<CmId> called, ucm::Manager* manager) : id(std::move(called)), ucm(manager), own(id->own) {}
+  // Of an id that nobody else knows yet.
+  Call(std::shared_ptr<CmId> unknown, ucm::Manager* manager, std::defer_lock_t unlocked)
+      : id(std::move(unknown)), ucm(manager), own(id->own, unlocked) {}
   std::shared_ptr<CmId> id;
   ucm::Manager* ucm;
+  std::unique_lock<rt::Mutex> own;
   // What the user command `command` answers to the id.
   template <class Answer, class... Arguments>
   Answer run(Answer (ucm::Manager::*command)(ucm::File&, ucm::Handle, Arguments...),
@@ -32,8 +39,9 @@ Result<Call> enter(const rdma_cm_id* id);
 std::shared_ptr<Channel> make_channel();  // null: errno
 std::shared_ptr<CmId> make_id(std::shared_ptr<Channel> channel, bool sync, void* context, rdma_port_space space,
                               ibv_qp_type qp_type);
-// rdma_create_id with the QP type that the port space IB leaves open. No channel: synchronous mode.
-int create_id(rdma_event_channel* channel, rdma_cm_id** id, void* context, rdma_port_space space, ibv_qp_type qp_type);
+// rdma_create_id with the QP type that the port space IB leaves open; EINVAL for numbers that are neither. No channel:
+// synchronous mode.
+int create_id(rdma_event_channel* channel, rdma_cm_id** id, void* context, int port_space, int type);
 // Closes the channel: ids left on it end below, while their objects stay for rdma_destroy_id.
 void close_channel(ucm::Manager& ucm, const std::shared_ptr<Channel>& channel);
 
@@ -46,7 +54,7 @@ void query_path(const cm::Path& path, CmId& id);
 Result<std::shared_ptr<CmEvent>> fetch_event(const std::shared_ptr<Channel>& channel,
                                              const void* program_site = nullptr);
 // In synchronous mode: waits for the event of the call just made and answers as that call. Else 0.
-int complete(CmId& id);
+int complete(Call& call);
 void drop_sync_event(CmId& id);
 
 // MULTICAST_*, whose event is filled otherwise; a QP hears the group from now on.

@@ -7,6 +7,8 @@
 
 #include <array>
 #include <cstring>
+#include <set>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -301,6 +303,29 @@ TEST_F(Api, AnObjectInUseIsBusyAndAnUnknownOneIsRefused) {
   pd[0]->handle ^= 1;
   EXPECT_EQ(ibv_dealloc_pd(pd[0]), ENOENT);
   pd[0]->handle = handle;
+}
+
+// The leak checker sees what it leaves behind.
+TEST_F(Api, AQueuePairTakesTheMemoryOfOneThatEnded) {
+  std::set<ibv_qp*> seen;
+  constexpr int made = 200;
+  for (int i = 0; i < made; ++i) {
+    create_qp(0);
+    seen.insert(qp[0]);
+    EXPECT_EQ(ibv_destroy_qp(std::exchange(qp[0], nullptr)), 0);
+    EXPECT_EQ(ibv_dereg_mr(std::exchange(mr[0], nullptr)), 0);
+  }
+  EXPECT_LT(seen.size(), made);
+}
+
+// In C an enum is any int: 0x106 is not ERR.
+TEST_F(Api, ANumberThatIsNoStateIsRefused) {
+  create_qp(0);
+  for (const int number : {-1, 7, 9, 0x106}) {
+    ibv_qp_attr attributes{};
+    std::memcpy(&attributes.qp_state, &number, sizeof number);
+    EXPECT_EQ(ibv_modify_qp(qp[0], &attributes, IBV_QP_STATE), EINVAL);
+  }
 }
 
 TEST_F(Api, MemoryThatIsNotThereIsRefused) {

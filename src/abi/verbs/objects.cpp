@@ -81,14 +81,13 @@ template <class S>
 S* Tables::make() {
   const std::lock_guard lock(tables_mutex());
   std::vector<void*>& resting = resting_[kind_of<S>()];
-  void* memory = nullptr;
+  S* shell = nullptr;
   if (resting.size() > resting_min) {
-    memory = resting.front();
+    shell = static_cast<S*>(resting.front());  // as unmake() left it: new
     resting.erase(resting.begin());
   } else {
-    memory = ::operator new(sizeof(S), std::align_val_t(alignof(S)));
+    shell = new (::operator new(sizeof(S), std::align_val_t(alignof(S)))) S;
   }
-  S* shell = new (memory) S;
   shell->mark = process_generation.load();
   const std::uint32_t handle = next_handle_++;
   if constexpr (!std::is_same_v<S, ChannelShell>) handle_of(shell->pub) = handle;

@@ -1,6 +1,7 @@
 // Queue pairs: creation, states, multicast groups.
 #include <algorithm>
 
+#include "abi/c_enum.hpp"
 #include "abi/verbs/attributes.hpp"
 #include "abi/verbs/work_requests.hpp"
 
@@ -29,10 +30,10 @@ ibv_qp_cap public_capabilities(const verbs::QpCapabilities& c) {
 verbs::QpAttributes attributes_of(const ibv_qp_attr& a, unsigned mask) {
   verbs::QpAttributes out;
   const auto named = [&](ibv_qp_attr_mask bit) { return (mask & static_cast<unsigned>(bit)) != 0; };
-  if (named(IBV_QP_STATE)) out.state = static_cast<verbs::QpState>(a.qp_state);
-  if (named(IBV_QP_CUR_STATE)) out.current_state = static_cast<verbs::QpState>(a.cur_qp_state);
-  if (named(IBV_QP_PATH_MTU)) out.path_mtu = static_cast<std::uint8_t>(a.path_mtu);
-  if (named(IBV_QP_PATH_MIG_STATE)) out.path_migration_state = static_cast<std::uint8_t>(a.path_mig_state);
+  if (named(IBV_QP_STATE)) out.state = static_cast<verbs::QpState>(number_of(a.qp_state));
+  if (named(IBV_QP_CUR_STATE)) out.current_state = static_cast<verbs::QpState>(number_of(a.cur_qp_state));
+  if (named(IBV_QP_PATH_MTU)) out.path_mtu = static_cast<std::uint8_t>(number_of(a.path_mtu));
+  if (named(IBV_QP_PATH_MIG_STATE)) out.path_migration_state = static_cast<std::uint8_t>(number_of(a.path_mig_state));
   if (named(IBV_QP_QKEY)) out.qkey = QKey(a.qkey);
   if (named(IBV_QP_RQ_PSN)) out.receive_psn = Psn(a.rq_psn);
   if (named(IBV_QP_SQ_PSN)) out.send_psn = Psn(a.sq_psn);
@@ -77,10 +78,14 @@ ibv_qp_attr public_attributes(const verbs::QpAttributes& a, const verbs::QpCapab
   return out;
 }
 
+// In the struct that programs read. Several threads may be here.
+void show_state(ibv_qp& qp, ibv_qp_state state) { __atomic_store_n(&qp.state, state, __ATOMIC_RELAXED); }
+
 // --- creation ---
 
 QpShell* create(ibv_pd* pd, ibv_qp_init_attr& attributes) {
-  if (attributes.qp_type != IBV_QPT_RC && attributes.qp_type != IBV_QPT_UD) return refuse(EOPNOTSUPP);
+  const int type = number_of(attributes.qp_type);
+  if (type != IBV_QPT_RC && type != IBV_QPT_UD) return refuse(EOPNOTSUPP);
   PdShell* domain = find<PdShell>(pd);
   CqShell* send_cq = find<CqShell>(attributes.send_cq);
   CqShell* recv_cq = find<CqShell>(attributes.recv_cq);
@@ -127,7 +132,8 @@ ibv_qp* create_qp_ex(ibv_context* context, ibv_qp_init_attr_ex* attributes) {
                                                  IBV_QP_EX_WITH_SEND | IBV_QP_EX_WITH_SEND_WITH_IMM |
                                                  IBV_QP_EX_WITH_RDMA_READ | IBV_QP_EX_WITH_ATOMIC_CMP_AND_SWP |
                                                  IBV_QP_EX_WITH_ATOMIC_FETCH_AND_ADD | IBV_QP_EX_WITH_SEND_WITH_INV;
-  const std::uint64_t offered = attributes->qp_type == IBV_QPT_UD ? datagram_operations : connected_operations;
+  const std::uint64_t offered =
+      number_of(attributes->qp_type) == IBV_QPT_UD ? datagram_operations : connected_operations;
   const auto has = [&](std::uint32_t bit) { return (attributes->comp_mask & bit) != 0; };
   if ((attributes->comp_mask & ~known) != 0 || (has(IBV_QP_INIT_ATTR_CREATE_FLAGS) && attributes->create_flags != 0) ||
       (has(IBV_QP_INIT_ATTR_SEND_OPS_FLAGS) && (attributes->send_ops_flags & ~offered) != 0)) {
@@ -161,10 +167,14 @@ int ibv_modify_qp(ibv_qp* qp, ibv_qp_attr* attributes, int mask) {
   QpShell* shell = find<QpShell>(qp);
   if (shell == nullptr) return ENOENT;
   const auto bits = static_cast<unsigned>(mask);
+  const auto known = [&](unsigned bit, const ibv_qp_state& state) {
+    return (bits & bit) == 0 || (number_of(state) >= IBV_QPS_RESET && number_of(state) <= IBV_QPS_ERR);
+  };
+  if (!known(IBV_QP_STATE, attributes->qp_state) || !known(IBV_QP_CUR_STATE, attributes->cur_qp_state)) return EINVAL;
   const Status status = shell->qp->modify(attributes_of(*attributes, bits), bits);
   if (!status) return errno_of(status);
   const verbs::QpState state = shell->qp->state();
-  qp->state = static_cast<ibv_qp_state>(state);
+  show_state(*qp, static_cast<ibv_qp_state>(state));
   // From now on peers are answered while the program computes.
   if (state == verbs::QpState::rtr) shell->context->engine().ensure_service();
   return 0;
@@ -181,7 +191,7 @@ int ibv_query_qp(ibv_qp* qp, ibv_qp_attr* attributes, int, ibv_qp_init_attr* ini
            .cap = attributes->cap,
            .qp_type = static_cast<ibv_qp_type>(shell->qp->init().type),
            .sq_sig_all = shell->qp->init().signal_all ? 1 : 0};
-  qp->state = attributes->qp_state;
+  show_state(*qp, attributes->qp_state);
   return 0;
 }
 
