@@ -57,10 +57,10 @@ explore: packages-build-test $(RELEASE)/build.ninja
 	@cmake --build $(RELEASE) --target explore_programs explore_unit_programs
 	@tools/explore.py $(RELEASE) $(EXPLORE_SECONDS)
 
-# The program with threads runs under both sanitizers.
+# The programs with threads run under both sanitizers.
 fuzz: packages-build-check build/fuzz/build.ninja build/tsan/build.ninja
 	@cmake --build build/fuzz --target fuzz_programs
-	@cmake --build build/tsan --target hawser-fuzz-threads
+	@cmake --build build/tsan --target hawser-fuzz-threads hawser-fuzz-calls
 	@tools/fuzz.py $(FUZZ_SECONDS) $(FUZZ_SEED) build/fuzz build/tsan
 
 bench: packages-build-demo-bench $(RELEASE)/build.ninja

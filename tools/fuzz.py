@@ -2,8 +2,8 @@
 """usage: fuzz.py SECONDS SEED FUZZ_BUILD [TSAN_BUILD]      SEED: 0 for a new one
 
 Runs every fuzzer for its share of the time, as many at once as there are processors: libFuzzer's on the bytes that come
-from outside, and the programs of user commands, simulated and with threads (also under ThreadSanitizer if there is that
-build). New inputs are kept in FUZZ_BUILD/corpora, from one run to the next; findings in FUZZ_BUILD/findings. Prints one
+from outside, the programs of user commands, simulated and with threads, and those of C calls (with threads also under
+ThreadSanitizer if there is that build). New inputs are kept in FUZZ_BUILD/corpora, from one run to the next; findings in FUZZ_BUILD/findings. Prints one
 table. Exit status: 0 if nothing was found."""
 import os
 import re
@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CORPORA = ROOT / "tests/corpora"
 SKIPPED = 77  # the machine allows no network namespaces; libFuzzer's own for a finding, unless it is told otherwise
 # Shares of the time; the rest have 1 each. The connection manager is what this is for.
-SHARES = {"program": 6, "programs, simulated": 4, "programs, threads": 4, "programs, tsan": 4, "mad": 3, "rc_qp": 2, "daemon": 2}
+SHARES = {"program": 6, "programs, simulated": 4, "programs, threads": 4, "programs, tsan": 4, "calls": 4, "calls, tsan": 4, "mad": 3, "rc_qp": 2, "daemon": 2}
 
 
 class LibFuzzer:
@@ -51,7 +51,7 @@ class LibFuzzer:
 
 
 class Programs:
-    """hawser-fuzz-simulated or hawser-fuzz-threads."""
+    """hawser-fuzz-simulated, hawser-fuzz-threads or hawser-fuzz-calls."""
 
     def __init__(self, name, program, log):
         self.name, self.program, self.log = name, program, log
@@ -72,9 +72,11 @@ def fuzzers(build, tsan):
     found = [LibFuzzer(build, program) for program in sorted((build / "bin").glob("*_fuzzer"))]
     folder = build / "findings"
     found += [Programs("programs, simulated", build / "bin/hawser-fuzz-simulated", folder / "simulated.log"),
-              Programs("programs, threads", build / "bin/hawser-fuzz-threads", folder / "threads.log")]
+              Programs("programs, threads", build / "bin/hawser-fuzz-threads", folder / "threads.log"),
+              Programs("calls", build / "bin/hawser-fuzz-calls", folder / "calls.log")]
     if tsan:
-        found.append(Programs("programs, tsan", tsan / "bin/hawser-fuzz-threads", folder / "tsan.log"))
+        found += [Programs("programs, tsan", tsan / "bin/hawser-fuzz-threads", folder / "tsan.log"),
+                  Programs("calls, tsan", tsan / "bin/hawser-fuzz-calls", folder / "calls-tsan.log")]
     return found
 
 
@@ -106,7 +108,7 @@ def main():
         order = sorted(range(len(chosen)), key=lambda i: -times[i])  # the long ones first: they end together
         rows = list(pool.map(lambda i: run(chosen[i], times[i], seed), order))
     findings = sum(row["findings"] for row in rows)
-    programs = sum(row["runs"] for row, i in zip(rows, order) if chosen[i].name.startswith("program"))
+    programs = sum(row["runs"] for row, i in zip(rows, order) if chosen[i].name.startswith(("program", "calls")))
     print(f"total: {len(rows)} fuzzers, {sum(row['runs'] for row in rows)} runs ({programs} programs), {findings} findings")
     sys.exit(1 if findings else 0)
 

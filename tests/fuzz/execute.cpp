@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include "options.hpp"
+
 namespace hawser::fuzz {
 
 using cma::EventType;
@@ -15,35 +17,6 @@ using ucm::Handle;
 namespace {
 
 constexpr std::array<std::byte, 255> private_data{};
-constexpr std::size_t path_data_bytes = 72;
-
-// What events show of how far a program came.
-std::string_view depth_of(const EventRecord& event) {
-  const bool datagrams = event.ud.qpn.value != 0;
-  switch (event.type) {
-    case EventType::addr_resolved: return "address resolved";
-    case EventType::addr_error: return "address error";
-    case EventType::route_resolved: return "route resolved";
-    case EventType::route_error: return "route error";
-    case EventType::connect_request: return "request fetched";
-    case EventType::connect_response: return "response fetched";
-    case EventType::connect_error: return "connect error";
-    case EventType::unreachable: return "unreachable";
-    case EventType::rejected: return "rejected";
-    case EventType::established: return datagrams ? "service resolved (SIDR)" : "established";
-    case EventType::disconnected: return "disconnected";
-    case EventType::device_removal: return "device removal";
-    case EventType::multicast_join: return "multicast joined";
-    case EventType::multicast_error: return "multicast error";
-    case EventType::addr_change: return "address change";
-    case EventType::timewait_exit: return "timewait exit";
-    case EventType::addrinfo_resolved: return "services found";
-    case EventType::addrinfo_error: return "services not found";
-    case EventType::user:
-    case EventType::internal: return "own event";
-  }
-  return "unknown event";
-}
 
 constexpr auto all_depths = std::to_array<std::string_view>({"address resolved",
                                                              "address error",
@@ -95,49 +68,6 @@ bool may_answer(Op op, int error) {
     case Op::get_event: return error == EAGAIN;
     default: return false;
   }
-}
-
-struct OptionArgument {
-  int level{}, name{};
-  std::vector<std::byte> value;
-};
-
-template <class T>
-std::vector<std::byte> bytes_of(T value) {
-  std::vector<std::byte> bytes(sizeof value);
-  std::memcpy(bytes.data(), &value, sizeof value);
-  return bytes;
-}
-
-// struct ibv_path_data with one path record.
-std::vector<std::byte> path_data(std::uint32_t flags, std::uint8_t mtu) {
-  std::vector<std::byte> bytes(path_data_bytes);
-  std::memcpy(bytes.data(), &flags, sizeof flags);
-  bytes[8 + 54] = std::byte{static_cast<std::uint8_t>(0x80 | mtu)};
-  return bytes;
-}
-
-OptionArgument option_of(Setting setting) {
-  constexpr int level_id = 0, level_ib = 1, level_hawser = 0x4857;
-  constexpr std::uint32_t usual_flags = 0x2B;
-  switch (setting) {
-    case Setting::tos: return {level_id, 0, bytes_of<std::uint8_t>(8)};
-    case Setting::reuse: return {level_id, 1, bytes_of<int>(1)};
-    case Setting::no_reuse: return {level_id, 1, bytes_of<int>(0)};
-    case Setting::af_only: return {level_id, 2, bytes_of<int>(1)};
-    case Setting::not_af_only: return {level_id, 2, bytes_of<int>(0)};
-    case Setting::ack_timeout: return {level_id, 3, bytes_of<std::uint8_t>(0)};  // [spec 4 #16]
-    case Setting::path: return {level_ib, 1, path_data(usual_flags, 3)};
-    case Setting::path_no_mtu: return {level_ib, 1, path_data(usual_flags, 0)};
-    case Setting::no_path: return {level_ib, 1, path_data(0, 3)};
-    case Setting::response_timeout: return {level_hawser, 1, bytes_of<std::uint8_t>(12)};
-    case Setting::response_timeout_too_long: return {level_hawser, 1, bytes_of<std::uint8_t>(32)};
-    case Setting::no_retries: return {level_hawser, 2, bytes_of<std::uint8_t>(0)};
-    case Setting::report_unreachable: return {level_hawser, 3, bytes_of<int>(1)};
-    case Setting::too_short: return {level_id, 1, bytes_of<std::uint8_t>(1)};
-    case Setting::unknown: return {7, 7, bytes_of<int>(1)};
-  }
-  return {};
 }
 
 cma::ConnParam parameter_of(const Call& call) {
@@ -275,6 +205,7 @@ Executor::Outcome Executor::execute(const Call& call, Diary& diary) {
       return 0;
     case Op::happen: machine_.happen(call.as<Happening>(0)); return 0;
     case Op::pause: machine_.pause(std::chrono::milliseconds(call.value(0))); return 0;
+    default: return 0;  // C programs have it
   }
   return 0;
 }
@@ -364,95 +295,7 @@ Executor::Outcome Executor::get_event(const Call& call, Diary& diary) {
 
 void Executor::note_event(const EventRecord& event, Diary& diary) {
   diary.fetched.push_back({event.type, event.status, event.id, event.owner, event.multicast, event.uid});
-  ++diary.reached[depth_of(event)];
-}
-
-// --- What must be true
-// ------------------------------------------------------------------------------------------------
-
-namespace {
-
-// All that a host's threads saw, put together.
-class Verdict {
- public:
-  explicit Verdict(const std::vector<Diary>& diaries) : diaries_(diaries) {
-    for (const Diary& diary : diaries) {
-      if (!diary.wrong.empty()) wrong(diary.wrong);
-      for (const Diary::Given& given : diary.given) uids_[given.handle].push_back(given.uid);
-    }
-  }
-  std::string reach() {
-    for (const Diary& diary : diaries_) {
-      for (const Diary::Fetched& event : diary.fetched) look_at(event);
-    }
-    for (const Diary& diary : diaries_) {
-      for (const Diary::Ended& end : diary.destroyed) look_at(end, fetched_, "id");
-      for (const Diary::Ended& end : diary.left) look_at(end, fetched_of_multicast_, "membership");
-    }
-    for (const auto& [id, counts] : events_) look_at(id, counts);
-    return verdict_;
-  }
-
- private:
-  using Counts = std::map<EventType, unsigned>;
-
-  void wrong(std::string what) {
-    if (verdict_.empty()) verdict_ = std::move(what);
-  }
-  void look_at(const Diary::Fetched& event) {
-    ++fetched_[event.owner];
-    if (event.multicast != 0) ++fetched_of_multicast_[event.multicast];
-    if (event.type == EventType::connect_request || event.type == EventType::user || event.type == EventType::internal)
-      return;
-    ++events_[event.id][event.type];
-    // The program knows what it is told of by the number that it gave.
-    const auto known = uids_.find(event.id);
-    if (known == uids_.end() || std::ranges::find(known->second, event.uid) == known->second.end()) {
-      wrong(fmt::format("{} with a uid that nobody gave", cma::name(event.type)));
-    }
-  }
-  // Exactly what the program has to acknowledge, or rdma_destroy_id() waits for ever [spec 2.8.7, 4 #42].
-  void look_at(const Diary::Ended& end, const std::map<Handle, unsigned>& fetched, std::string_view what) {
-    const auto found = fetched.find(end.handle);
-    const unsigned count = found == fetched.end() ? 0 : found->second;
-    if (count != end.reported)
-      wrong(fmt::format("{} {}: {} events fetched, {} reported", what, end.handle, count, end.reported));
-  }
-  void look_at(Handle id, const Counts& counts) {
-    const auto count = [&counts](EventType type) {
-      const auto found = counts.find(type);
-      return found == counts.end() ? 0U : found->second;
-    };
-    for (const EventType once : {EventType::connect_response, EventType::established, EventType::device_removal,
-                                 EventType::timewait_exit, EventType::multicast_join}) {
-      if (count(once) > 1) wrong(fmt::format("id {}: {} {} times", id, cma::name(once), count(once)));
-    }
-    if (count(EventType::rejected) + count(EventType::disconnected) > 1) wrong(fmt::format("id {}: two ends", id));
-  }
-
-  const std::vector<Diary>& diaries_;
-  std::map<Handle, std::vector<std::uint64_t>> uids_;
-  std::map<Handle, unsigned> fetched_, fetched_of_multicast_;
-  std::map<Handle, Counts> events_;
-  std::string verdict_;
-};
-
-}  // namespace
-
-std::string verify(const std::vector<Diary>& diaries) { return Verdict(diaries).reach(); }
-
-void Tally::add(const Tally& other) {
-  for (const auto& [call, count] : other.calls) calls[call] += count;
-  for (const auto& [name, count] : other.reached) reached[name] += count;
-}
-
-void sum_up(const std::vector<Diary>& diaries, Tally& tally) {
-  std::map<std::string_view, std::uint64_t> reached;
-  for (const Diary& diary : diaries) {
-    for (const auto& [call, count] : diary.calls) tally.calls[call] += count;
-    for (const auto& [name, count] : diary.reached) reached[name] = 1;
-  }
-  for (const auto& [name, once] : reached) tally.reached[name] += once;
+  ++diary.reached[depth_of(event.type, event.ud.qpn.value != 0)];
 }
 
 std::span<const std::string_view> depths() { return all_depths; }

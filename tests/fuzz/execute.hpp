@@ -6,14 +6,13 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
+#include "diary.hpp"
 #include "program.hpp"
 #include "runtime/sync.hpp"
 #include "runtime/world.hpp"
@@ -29,37 +28,6 @@ struct Machine {
   std::function<void(Happening happening)> happen;
   std::function<void(rt::Duration duration)> pause;
   rt::Duration patience_max = rt::Duration::max();  // of a call that waits for an event
-};
-
-// What happened, in figures: summed over threads and programs.
-struct Tally {
-  std::map<std::pair<Op, int>, std::uint64_t> calls;  // by errno
-  std::map<std::string_view, std::uint64_t> reached;  // how deep programs came: each name at most once a program
-  void add(const Tally& other);
-};
-
-// What one thread saw; nobody else writes it meanwhile.
-struct Diary {
-  struct Fetched {
-    cma::EventType type{};
-    int status{};
-    ucm::Handle id{}, owner{}, multicast{};
-    std::uint64_t uid{};
-  };
-  struct Given {
-    ucm::Handle handle{};
-    std::uint64_t uid{};
-  };
-  struct Ended {  // an id destroyed, a membership left
-    ucm::Handle handle{};
-    unsigned reported{};
-  };
-  std::map<std::pair<Op, int>, std::uint64_t> calls;
-  std::vector<Fetched> fetched;
-  std::vector<Given> given;
-  std::vector<Ended> destroyed, left;
-  std::map<std::string_view, std::uint64_t> reached;
-  std::string wrong;  // the first answer that no call may give
 };
 
 // One event channel place: closing it opens the next descriptor there.
@@ -118,10 +86,6 @@ class Executor {
   std::atomic<std::uint64_t> next_uid_{1};
 };
 
-// What the threads of a host saw together: empty, or what cannot be true.
-[[nodiscard]] std::string verify(const std::vector<Diary>& diaries);
-// Adds them to the tally, as one program.
-void sum_up(const std::vector<Diary>& diaries, Tally& tally);
 // Every name that Tally::reached can have.
 [[nodiscard]] std::span<const std::string_view> depths();
 

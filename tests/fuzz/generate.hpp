@@ -21,8 +21,8 @@ class Chance {
   std::uint64_t state_;
 };
 
-[[nodiscard]] Program generate(std::uint64_t seed);
+[[nodiscard]] Program generate(std::uint64_t seed, Form form = Form::commands);
 // One small change.
-void mutate(Program& program, Chance& chance);
+void mutate(Program& program, Chance& chance, Form form = Form::commands);
 
 }  // namespace hawser::fuzz

@@ -74,6 +74,27 @@ constexpr std::array happenings{
     named("devices_return", Happening::devices_return),   named("device_flaps", Happening::device_flaps),
     named("neighbour_moves", Happening::neighbour_moves), named("neighbour_silent", Happening::neighbour_silent),
     named("bond_fails_over", Happening::bond_fails_over)};
+constexpr std::array queues{named("small", Queue::small),
+                            named("extended", Queue::extended),
+                            named("none_asked", Queue::none_asked),
+                            named("too_large", Queue::too_large),
+                            named("too_many_sges", Queue::too_many_sges),
+                            named("datagrams", Queue::datagrams),
+                            named("unconnected", Queue::unconnected)};
+constexpr std::array queue_states{Value{"err", 6}, Value{"init", 1}, Value{"rtr", 2},   Value{"rts", 3},
+                                  Value{"sqd", 4}, Value{"sqe", 5},  Value{"reset", 0}, Value{"unknown", 9}};
+constexpr std::array works{named("plain", Work::plain),
+                           named("inlined", Work::inlined),
+                           named("rdma_write", Work::rdma_write),
+                           named("rdma_read", Work::rdma_read),
+                           named("unsignaled", Work::unsignaled),
+                           named("immediate", Work::immediate),
+                           named("nothing", Work::nothing),
+                           named("wrong_key", Work::wrong_key),
+                           named("wrong_remote_key", Work::wrong_remote_key),
+                           named("too_many_sges", Work::too_many_sges),
+                           named("inlined_too_long", Work::inlined_too_long),
+                           named("list_with_a_wrong_one", Work::list_with_a_wrong_one)};
 
 using enum Kind;
 constexpr std::array<Command, op_count> commands{{
@@ -103,6 +124,28 @@ constexpr std::array<Command, op_count> commands{{
     {"close", {channel}},
     {"happen", {happening}},
     {"pause", {time}},
+    {"create_sync_id", {id, space}},
+    {"create_ep", {id, address, port, space, queue}},  // of an address of this host: passive
+    {"get_request", {id, id}},                         // of the first, to the place of the second
+    {"migrate_sync", {id}},
+    {"wait_event", {channel, id}},  // as get_event
+    {"ack_event", {}},
+    {"create_qp", {id, queue}},
+    {"destroy_qp", {id}},
+    {"create_srq", {id}},
+    {"destroy_srq", {id}},
+    {"modify_qp", {id, queue_state}},
+    {"reregister", {id}},
+    {"post_recv", {id, work}},
+    {"post_send", {id, work}},
+    {"poll", {id}},
+    {"cq_event", {id}},
+    {"attach", {id, address}},
+    {"detach", {id, address}},
+    {"ece", {id}},
+    {"ports", {id}},
+    {"getaddrinfo", {address, port, space}},
+    {"devices", {}},
 }};
 
 // The words of a line, without its comment.
@@ -178,8 +221,16 @@ std::span<const Value> values(Kind kind) {
     case join_flags: return joins;
     case event: return events;
     case happening: return happenings;
+    case queue: return queues;
+    case queue_state: return queue_states;
+    case work: return works;
   }
   return {};
+}
+
+bool has(Form form, Op op) {
+  if (form == Form::commands) return op <= Op::pause;
+  return op != Op::query_route && op != Op::set_qp;  // no program calls these: the library does
 }
 
 const Command& command(Op op) { return commands[static_cast<std::size_t>(op)]; }

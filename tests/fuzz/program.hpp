@@ -1,6 +1,6 @@
-// A program of the connection manager's user commands, as the fuzzer makes them up and as a file in
-// tests/corpora/programs keeps them: threads on two hosts, each a list of calls whose arguments come from small tables
-// of values that matter.
+// A program of the connection manager's user commands, or of the C calls of librdmacm and libibverbs, as the fuzzers
+// make them up and as a file in tests/corpora/program (or calls) keeps them: threads on two hosts, each a list of calls
+// whose arguments come from small tables of values that matter.
 //
 //   thread near
 //   create_id c0 i1 tcp rc
@@ -24,7 +24,8 @@ namespace hawser::fuzz {
 inline constexpr std::size_t channels_per_host = 3, ids_per_host = 8, members_per_host = 4;
 inline constexpr std::size_t threads_max = 6, calls_max = 60;
 
-// The commands of the user ABI [spec 6.2], close(2) of a channel, and what the world does in between.
+// The commands of the user ABI [spec 6.2], close(2) of a channel, and what the world does in between; then what only
+// the C libraries have. Most commands are a C call too.
 enum class Op : std::uint8_t {
   create_id,
   destroy_id,
@@ -52,8 +53,33 @@ enum class Op : std::uint8_t {
   close,
   happen,
   pause,
+  create_sync_id,  // without a channel
+  create_ep,
+  get_request,
+  migrate_sync,
+  wait_event,  // blocks
+  ack_event,
+  create_qp,
+  destroy_qp,
+  create_srq,
+  destroy_srq,
+  modify_qp,
+  reregister,
+  post_recv,
+  post_send,
+  poll,
+  cq_event,
+  attach,
+  detach,
+  ece,
+  ports,
+  getaddrinfo,
+  devices,
 };
-inline constexpr std::size_t op_count = static_cast<std::size_t>(Op::pause) + 1;
+inline constexpr std::size_t op_count = static_cast<std::size_t>(Op::devices) + 1;
+
+// Who understands a call.
+enum class Form : std::uint8_t { commands = 1, calls = 2 };
 
 // What an argument is; for each kind there is one table of values.
 enum class Kind : std::uint8_t {
@@ -77,6 +103,9 @@ enum class Kind : std::uint8_t {
   join_flags,
   event,
   happening,
+  queue,
+  queue_state,
+  work,
 };
 struct Value {
   std::string_view name;
@@ -121,6 +150,23 @@ enum class Setting : std::uint8_t {
   too_short,
   unknown,
 };
+// The attributes of a queue pair.
+enum class Queue : std::uint8_t { small, extended, none_asked, too_large, too_many_sges, datagrams, unconnected };
+// What is posted.
+enum class Work : std::uint8_t {
+  plain,
+  inlined,
+  unsignaled,
+  immediate,
+  rdma_write,
+  rdma_read,
+  nothing,
+  wrong_key,
+  wrong_remote_key,
+  too_many_sges,
+  inlined_too_long,
+  list_with_a_wrong_one,
+};
 enum class Happening : std::uint8_t {
   device_goes,
   both_devices_go,
@@ -137,6 +183,7 @@ struct Command {
   std::array<Kind, arguments_max> arguments{};
 };
 [[nodiscard]] const Command& command(Op op);
+[[nodiscard]] bool has(Form form, Op op);
 
 struct Call {
   Op op{};

@@ -23,8 +23,8 @@ namespace hawser::fuzz {
 namespace {
 
 std::string& under_way() {
-  static std::string text;
-  return text;
+  static auto* const text = new std::string;  // for crashes at the program's end too
+  return *text;
 }
 
 void print_under_way() {
@@ -51,9 +51,10 @@ std::expected<NamedProgram, std::string> read_program(const std::filesystem::pat
 
 }  // namespace
 
-void print(const Tally& tally) {
+void print(const Tally& tally, Form form) {
   for (std::size_t i = 0; i < op_count; ++i) {
     const auto op = static_cast<Op>(i);
+    if (!has(form, op)) continue;
     std::string line;
     for (const auto& [call, count] : tally.calls) {
       if (call.first == op) line += fmt::format("  {} {}", errno_name(call.second), count);
@@ -64,9 +65,10 @@ void print(const Tally& tally) {
   for (const auto& [name, count] : tally.reached) fmt::print("  {:<26} {}\n", name, count);
 }
 
-std::vector<std::string_view> never_reached(const Tally& tally, std::span<const std::string_view> impossible) {
+std::vector<std::string_view> never_reached(const Tally& tally, std::span<const std::string_view> depths,
+                                            std::span<const std::string_view> impossible) {
   std::vector<std::string_view> missing;
-  for (const std::string_view name : depths()) {
+  for (const std::string_view name : depths) {
     if (!tally.reached.contains(name) && std::ranges::find(impossible, name) == impossible.end())
       missing.push_back(name);
   }

@@ -1,4 +1,4 @@
-// What both program fuzzers print, and how they read programs from files.
+// What all program fuzzers print, and how they read programs from files.
 #pragma once
 
 #include <expected>
@@ -7,15 +7,15 @@
 #include <string_view>
 #include <vector>
 
-#include "execute.hpp"
+#include "diary.hpp"
 
 namespace hawser::fuzz {
 
 // Calls by command and errno, then how many programs came how far.
-void print(const Tally& tally);
-// Names of Tally::reached that no program came to, without those that cannot be reached here.
-[[nodiscard]] std::vector<std::string_view> never_reached(const Tally& tally,
-                                                          std::span<const std::string_view> impossible);
+void print(const Tally& tally, Form form = Form::commands);
+// Those of `depths` that no program came to, without those that cannot be reached here.
+[[nodiscard]] std::vector<std::string_view> never_reached(const Tally& tally, std::span<const std::string_view> depths,
+                                                          std::span<const std::string_view> impossible = {});
 
 struct NamedProgram {
   std::string name;  // of its file

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "base/probe.hpp"
+#include "execute.hpp"
 #include "generate.hpp"
 #include "report.hpp"
 #include "shrink.hpp"
@@ -101,7 +102,7 @@ class Run {
     print(tally_);
     ExitStatus status = findings_ == 0 ? clean : found;
     if (status == clean && programs_ >= programs_that_reach_all) {
-      for (const std::string_view name : never_reached(tally_, {})) {
+      for (const std::string_view name : never_reached(tally_, depths())) {
         fmt::print("no program came to: {}\n", name);
         status = incomplete;
       }
