@@ -371,7 +371,7 @@ TEST_F(Asking, InFlightIsCappedAndShrinksOnLoss) {
   std::size_t last = before;
   for (int i = 0; i < 7; ++i) {
     const std::size_t so_far = sent_at_once();
-    ASSERT_TRUE(pair_.run_for(RcLimits{}.ack_timeout_min));
+    ASSERT_TRUE(pair_.run_for(pair_.a.qp.next_deadline() - pair_.world->now()));
     EXPECT_LT(sent_at_once() - so_far, last);
     last = sent_at_once() - so_far;
   }
@@ -394,6 +394,38 @@ TEST_F(Asking, TimeoutAboveTheFloorIsIbtas) {
   pair_.attributes[0].timeout = 17;
   connect();
   pair_.a.qp.post_send(End::work(WorkOp::rdma_write, 1, 0, 1));
+  EXPECT_EQ(pair_.a.qp.next_deadline() - pair_.world->now(), std::chrono::nanoseconds(4096 * 131072));
+}
+
+// A virtual machine can stand still for longer than eight times 67 ms (timeout 14, ibv_rc_pingpong's).
+TEST_F(Asking, RetriesWaitUpToFourTimesAsLong) {
+  pair_.attributes[0].timeout = 14;
+  pair_.b.host.drop = [] { return true; };
+  connect();
+  pair_.a.qp.post_send(End::work(WorkOp::rdma_write, 1, 0, 1));
+  const rt::Duration nominal = std::chrono::nanoseconds(4096 * 16384);
+  const auto waits = [&] { return pair_.a.qp.next_deadline() - pair_.world->now(); };
+  for (const int times : {1, 2, 4, 4, 4}) {
+    EXPECT_EQ(waits(), nominal * times);
+    ASSERT_TRUE(pair_.run_for(waits()));
+  }
+  pair_.b.host.drop = nullptr;
+  ASSERT_TRUE(pair_.run_for(waits()));
+  ASSERT_EQ(host_.sent.size(), 1U);
+  pair_.a.qp.post_send(End::work(WorkOp::rdma_write, 2, 0, 1));
+  EXPECT_EQ(waits(), nominal);  // progress
+}
+
+TEST_F(Asking, RetriesOfLongTimeoutsWaitNoLonger) {
+  pair_.attributes[0].timeout = 16;  // 268 ms
+  pair_.b.host.drop = [] { return true; };
+  connect();
+  pair_.a.qp.post_send(End::work(WorkOp::rdma_write, 1, 0, 1));
+  ASSERT_TRUE(pair_.run_for(pair_.a.qp.next_deadline() - pair_.world->now()));
+  EXPECT_EQ(pair_.a.qp.next_deadline() - pair_.world->now(), RcLimits{}.ack_timeout_retried_max);
+  pair_.attributes[0].timeout = 17;  // 537 ms
+  pair_.a.qp.update(pair_.attributes[0]);
+  ASSERT_TRUE(pair_.run_for(pair_.a.qp.next_deadline() - pair_.world->now()));
   EXPECT_EQ(pair_.a.qp.next_deadline() - pair_.world->now(), std::chrono::nanoseconds(4096 * 131072));
 }
 

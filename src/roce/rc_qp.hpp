@@ -75,6 +75,9 @@ struct RcLimits {
   std::uint32_t in_flight_bytes_max{64 * 1024};
   // The acknowledge timeout is never below this, whatever `timeout` says (DESIGN 1: a starved peer must not break).
   rt::Duration ack_timeout_min{std::chrono::milliseconds(20)};
+  // Retries make it longer, but not beyond this: with short timeouts the retries of a QP would all be over while the
+  // peer's machine stands still for a moment, and with long ones nobody wants to wait longer for the end.
+  rt::Duration ack_timeout_retried_max{std::chrono::milliseconds(500)};
 };
 
 struct RcCounters {

@@ -423,7 +423,10 @@ void RcQp::Requester::restart_timer() {
 
 rt::Duration RcQp::Requester::ack_timeout() const {
   const rt::Duration nominal = std::chrono::nanoseconds(4096) * (1LL << (attributes_.timeout & 31));
-  return std::max(nominal, limits_.ack_timeout_min);
+  const rt::Duration first = std::max(nominal, limits_.ack_timeout_min);
+  // The double after each retry, up to the four times that IBTA allows.
+  const unsigned doublings = std::min(attributes_.retry_count - retries_left_, 2U);
+  return std::max(first, std::min(first * (1U << doublings), limits_.ack_timeout_retried_max));
 }
 
 // --- Endings
