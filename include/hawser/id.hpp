@@ -7,10 +7,8 @@
 //   4. From inside the id's own handler those marked (handler) may be called: resolve_route, connect_locked, accept,
 //      reject, disconnect, create_qp, destroy_qp, join_multicast, options, queries. resolve_addr, resolve_ib_service,
 //      listen, connect and leave_multicast would wait for themselves, and say so (EDEADLK).
-//
 //   5. A handler knows its id by the IdRef that it is given. The Id of the owner is no handle for it: its destroy(),
-//   its
-//      destructor and a move change it while handlers may still run.
+//      its destructor and a move change it while handlers may still run.
 //
 // Handlers run on a thread that is in Stack::run() or poll(), else on the service thread of the Stack, and must not
 // throw. They are short: while one runs, no other handler of the Stack does.
