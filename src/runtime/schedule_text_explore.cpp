@@ -155,7 +155,7 @@ std::string Scheduler::standing_text() const {
         fmt::format("{} at: {}", task->name,
                     op_text({task->id, op.kind, false, false, label_of(op.object), label_of(op.other), 0, nullptr}));
     for (const HeldLock& lock : task->held)
-      text += fmt::format("{}{}", &lock == task->held.data() ? "; holds " : ", ", rank_name(lock.rank));
+      text += fmt::format("{}{}", &lock == task->held.begin() ? "; holds " : ", ", rank_name(lock.rank));
     text += '\n';
   }
   return text;
