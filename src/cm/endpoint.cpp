@@ -39,13 +39,13 @@ void Endpoint::set_handler(std::shared_ptr<const Handler> handler) {
 void Endpoint::attach_ledger(LedgerHold record) {
   rt::Lock lock(mutex_);
   ledger_.swap(record);  // the old one is released outside the lock
-  write_ledger();
+  write_ledger(state_);
 }
 
-void Endpoint::write_ledger() {
+void Endpoint::write_ledger(State state) {
   update(ledger_.get(), [&](LedgerRecord& r) {
     mutex_.assert_held();
-    r.cm_state = static_cast<std::uint8_t>(state_);
+    r.cm_state = static_cast<std::uint8_t>(state);
     r.local_comm_id = local_id().value;
     r.remote_comm_id = remote_id_.value;
     r.local_qpn = local_qpn_.value;
@@ -66,7 +66,7 @@ void Endpoint::become(State next) {
   state_ = next;
   if (awaits_rtu() && !awaited) core_.tables.insert_awaiting_rtu(local_qpn_, shared_from_this());
   if (!awaits_rtu() && awaited) core_.tables.erase_awaiting_rtu(local_qpn_, this);
-  write_ledger();
+  write_ledger(state_);
 }
 
 void Endpoint::request_answered() {

@@ -70,7 +70,9 @@ class Endpoint : public std::enable_shared_from_this<Endpoint> {
  private:
   // endpoint.cpp
   void become(State next) HW_REQUIRES(mutex_);
-  void write_ledger() HW_REQUIRES(mutex_);
+  // As if in `state`. Before a message that makes it so leaves: once the peer can have heard of it the agent must know
+  // what to say for a process that dies at this very moment.
+  void write_ledger(State state) HW_REQUIRES(mutex_);
   void leave_tables() HW_REQUIRES(mutex_);
   void become_idle() HW_REQUIRES(mutex_);
   void enter_timewait() HW_REQUIRES(mutex_);

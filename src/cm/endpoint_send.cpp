@@ -102,6 +102,7 @@ Status Endpoint::send_req(const ReqParam& param) {
   MadHeader header;
   header.tid = own_tid_;
   header.attribute_modifier = param.ece.attr_mod;
+  write_ledger(State::req_sent);
   send_request({.kind = RequestKind::req, .service = param.service_id, .report_unreachable = param.report_unreachable},
                header, req);
   core_.counters.req_sent.count();
@@ -133,8 +134,9 @@ Status Endpoint::send_rep(const RepParam& param) {
   MadHeader header;
   header.tid = answer_tid_;
   header.attribute_modifier = param.ece.attr_mod;
-  send_request({.kind = RequestKind::rep}, header, rep);
   local_qpn_ = param.qpn;
+  write_ledger(State::rep_sent);
+  send_request({.kind = RequestKind::rep}, header, rep);
   receive_psn_ = param.starting_psn;
   responder_resources_ = param.responder_resources;  // the passive side's word counts [spec 5.7]
   initiator_depth_ = param.initiator_depth;
@@ -154,6 +156,7 @@ Status Endpoint::send_rtu(std::span<const std::byte> private_data) {
   rt::Lock lock(mutex_);
   if (state_ != State::rep_rcvd && state_ != State::mra_rep_sent) return fail(EINVAL);
   answer_data_.assign(private_data.begin(), private_data.end());
+  write_ledger(State::established);
   send_now({.tid = answer_tid_}, make_rtu());
   become(State::established);
   return {};

@@ -258,6 +258,24 @@ TEST(Manager, TheLedgerFollowsTheConnection) {
   EXPECT_EQ(record.sequence, sequence) << "detached";
 }
 
+// A process may be killed when the peer has heard of it already and its own next instruction has not run.
+TEST(Manager, TheLedgerKnowsBeforeThePeerCanHear) {
+  const auto state_when_sent = [](const char* state, const std::function<Status(Script&)>& send) {
+    LedgerRecord record{};
+    Script s;
+    s.bring_to(state);
+    s.connection->attach_ledger({&record, [](LedgerRecord*) {}});
+    std::optional<State> seen;
+    s.us.before_each_send = [&] { seen = static_cast<State>(record.cm_state); };
+    EXPECT_TRUE(send(s)) << state;
+    s.us.before_each_send = nullptr;
+    return seen;
+  };
+  EXPECT_EQ(state_when_sent("IDLE", [](Script& s) { return s.send_req(); }), State::req_sent);
+  EXPECT_EQ(state_when_sent("REQ_RCVD", [](Script& s) { return s.send_rep(); }), State::rep_sent);
+  EXPECT_EQ(state_when_sent("REP_RCVD", [](Script& s) { return s.connection->send_rtu({}); }), State::established);
+}
+
 // The process may end before the peer has heard of the end: the record says so until timewait is over.
 TEST(Manager, TheLedgerKeepsAnUnansweredFarewell) {
   LedgerRecord record{};

@@ -68,6 +68,7 @@ class Host final : public MadSender {
   Manager manager;
   std::vector<Sent> sent;
   bool broken = false;  // nothing leaves it
+  std::function<void()> before_each_send;
 
   [[nodiscard]] Path path_to(const Gid& remote) const {
     Path path;
@@ -128,6 +129,7 @@ inline Host::Host(TestNet& n, std::uint32_t number, const Limits& limits)
 }
 
 inline void Host::send(const verbs::MadAddress& to, const verbs::Mad& mad) {
+  if (before_each_send) before_each_send();
   if (broken) return;
   const auto message = decode(mad);
   if (!message) std::abort();  // ours never are
