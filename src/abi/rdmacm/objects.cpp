@@ -28,6 +28,17 @@ void EventDescriptor::set_pending(bool pending) {
   }
 }
 
+void LookupResult::set(rdma_addrinfo* info) {
+  rt::Lock lock(mutex_);
+  std::swap(info_, info);
+  rdma_freeaddrinfo(info);
+}
+
+rdma_addrinfo* LookupResult::take() {
+  rt::Lock lock(mutex_);
+  return std::exchange(info_, nullptr);
+}
+
 CmId::CmId(std::shared_ptr<Channel> channel, bool on_its_own) : sync(on_its_own), channel_(std::move(channel)) {
   pub.channel = &channel_->pub;
 }

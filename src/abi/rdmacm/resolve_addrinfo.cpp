@@ -7,18 +7,6 @@ using namespace hawser;
 using namespace hawser::abi::rdmacm;
 
 namespace hawser::abi::rdmacm {
-
-void LookupResult::set(rdma_addrinfo* info) {
-  rt::Lock lock(mutex_);
-  std::swap(info_, info);
-  rdma_freeaddrinfo(info);
-}
-
-rdma_addrinfo* LookupResult::take() {
-  rt::Lock lock(mutex_);
-  return std::exchange(info_, nullptr);
-}
-
 namespace {
 
 constexpr int eai_errno = -1;  // rdma_getaddrinfo: see errno
