@@ -10,7 +10,7 @@ with tempfile.TemporaryDirectory() as folder:
     programs = Path(folder) / "bin"
     programs.mkdir()
     (programs / "finding_fuzzer").symlink_to(Path(sys.argv[1]).resolve())
-    for program in ("hawser-fuzz-simulated", "hawser-fuzz-threads"):
+    for program in ("hawser-fuzz-simulated", "hawser-fuzz-threads", "hawser-fuzz-calls"):
         (programs / program).symlink_to("/bin/true")
     run = subprocess.run([sys.executable, "-B", FUZZ, "1", "1", folder], capture_output=True, text=True, check=False)
     print(run.stdout, run.stderr)
